@@ -1,0 +1,1 @@
+"""THE DOORS: people, machines, provider hooks, the command line."""

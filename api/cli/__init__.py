@@ -1,0 +1,47 @@
+"""The command line ``slotledger`` (INTERFACE §3). Each verb is thin: it calls what the other doors call."""
+
+from __future__ import annotations
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.cli import books, calendars, judgement, processes
+from api.cli.common import fail
+from booking.errors import BookingError
+from connectors.errors import ConnectorError
+from ledger.settings import BadSettings
+from ledger.vault import VaultError
+from sync.errors import SyncError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Appointments from the calendar that people already use.",
+)
+for verbs in (processes, calendars, judgement):
+    app.add_typer(verbs.app)
+for name, verbs_of in {
+    "operator": books.operators,
+    "service": books.services,
+    "connect": calendars.connects,
+    "calendar": calendars.calendars,
+    "token": judgement.tokens,
+    "reviews": judgement.reviews,
+    "outbox": judgement.outboxes,
+}.items():
+    app.add_typer(verbs_of, name=name)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 failed, 2 bad usage. A failure is one line on stderr."""
+    try:
+        app()
+    except BadSettings as error:
+        fail(str(error), 2)
+    except (BookingError, SyncError, ConnectorError, VaultError) as error:
+        fail(str(error), 1)
+    except OSError as error:
+        fail(str(error), 1)
+    except SQLAlchemyError as error:
+        fail(f"the database: {str(error).splitlines()[0]}", 1)

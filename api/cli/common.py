@@ -1,0 +1,64 @@
+"""What every verb needs: settings, an open world, and how results and failures are shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from api.wire import wire
+from ledger import observe
+from ledger.settings import Settings, load
+from workers.opening import open_world
+from workers.world import World
+
+out = Console()
+err = Console(stderr=True)
+AsJson = Annotated[bool, typer.Option("--json", help="machine-readable")]
+
+
+def group(help_text: str) -> typer.Typer:
+    """A verb with verbs of its own."""
+    return typer.Typer(no_args_is_help=True, help=help_text)
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """One line on stderr, and the end."""
+    err.print(f"slotledger: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def read_settings() -> Settings:
+    """Raises `BadSettings`."""
+    settings = load()
+    observe.configure(settings.log_format)
+    return settings
+
+
+@contextmanager
+def open_for_verb() -> Iterator[World]:
+    """The deployment, for as long as the verb takes."""
+    world = open_world(read_settings())
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+def show(rows: list[dict[str, Any]], as_json: bool, columns: list[str]) -> None:
+    """A table, or JSON."""
+    if as_json:
+        typer.echo(json.dumps(wire(rows)))
+        return
+    table = Table(*columns)
+    for row in rows:
+        # As texts: names of calendars may hold brackets, which would be read as markup.
+        table.add_row(*(Text(str(wire(row[c])) if row[c] is not None else "") for c in columns))
+    out.print(table)

@@ -1,0 +1,127 @@
+"""Keys, pauses, reviews and the outbox: what a human decides."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from api import keys, reviewing, scopes
+from api.cli.common import AsJson, fail, group, open_for_verb, out, show
+from ledger import outbox
+
+app = typer.Typer()
+tokens = group("Keys to the admin API.")
+reviews = group("What asks for a human.")
+outboxes = group("What is still to be done, and what failed.")
+
+
+@tokens.command("create")
+def create_token(
+    scope: Annotated[str, typer.Option(help="admin, read or operator:SLUG")],
+    name: Annotated[str, typer.Option(help="what it is for")],
+) -> None:
+    """Print a new token, once. Example: slotledger token create --scope admin --name ops"""
+    with open_for_verb() as world, world.database.transaction() as tx:
+        typer.echo(keys.create_token(tx, name=name, scope=scope, now=world.clock()))
+
+
+@app.command()
+def pause(
+    scope: Annotated[str, typer.Argument(help="global, operator:o, service:o/s, slot:ID or booking:ID")],
+    automation: Annotated[
+        list[str] | None, typer.Option(help="cancel, move, promote, no_show, remind, push; all if left out")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="for those who wonder")] = "",
+    until: Annotated[datetime | None, typer.Option(help="UTC; ends by itself then")] = None,
+) -> None:
+    """Let automation wait. Example: slotledger pause operator:anna --automation cancel --reason 'calendar is being moved'"""
+    with open_for_verb() as world, world.database.transaction() as tx:
+        pause_id = scopes.pause(
+            tx, scopes.EVERYBODY, scope=scope, automations=automation or ["all"], reason=reason,
+            until=until.replace(tzinfo=UTC) if until else None, now=world.clock(),
+        )  # fmt: skip
+    out.print(f"Pause {pause_id} is in force; slotledger resume {pause_id} ends it.")
+
+
+@app.command()
+def pauses(as_json: AsJson = False) -> None:
+    """Pauses in force. Example: slotledger pauses --json"""
+    with open_for_verb() as world, world.database.reading() as tx:
+        rows = scopes.listing(tx, scopes.EVERYBODY, now=world.clock())
+    show(rows, as_json, ["id", "scope", "target", "automations", "reason", "until"])
+
+
+@app.command()
+def resume(
+    pause_id: Annotated[int, typer.Argument(metavar="ID")],
+    preview: Annotated[bool, typer.Option("--preview", help="only show what waits")] = False,
+    discard: Annotated[list[int] | None, typer.Option(help="drop this message; several times")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on; what waited runs in its order. Example: slotledger resume 3 --preview"""
+    with open_for_verb() as world:
+        if preview:
+            with world.database.reading() as tx:
+                rows = scopes.preview(tx, scopes.EVERYBODY, pause_id)
+            show(rows, as_json, ["id", "kind", "slot_id", "would"])
+            return
+        with world.database.transaction() as tx:
+            scopes.resume(tx, scopes.EVERYBODY, pause_id, discard=discard or [], now=world.clock())
+    out.print(f"Pause {pause_id} is over.")
+
+
+@reviews.command("list")
+def list_reviews(as_json: AsJson = False) -> None:
+    """What asks for a human. Example: slotledger reviews list"""
+    with open_for_verb() as world, world.database.reading() as tx:
+        rows = reviewing.listing(tx, scopes.EVERYBODY, state="open")
+    show(rows, as_json, ["id", "kind", "detail", "choices", "created_at"])
+
+
+@reviews.command("approve")
+def approve_review(
+    review_id: Annotated[int, typer.Argument(metavar="ID")],
+    choice: Annotated[str, typer.Option(help="one of its choices; the first if left out")] = "",
+) -> None:
+    """Example: slotledger reviews approve 4 --choice follow"""
+    with open_for_verb() as world, world.database.transaction() as tx:
+        reviewing.approve(tx, world.terms, scopes.EVERYBODY, review_id, choice, now=world.clock())
+    out.print("Done.")
+
+
+@reviews.command("dismiss")
+def dismiss_review(review_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Example: slotledger reviews dismiss 4"""
+    with open_for_verb() as world, world.database.transaction() as tx:
+        reviewing.dismiss(tx, world.terms, scopes.EVERYBODY, review_id, now=world.clock())
+    out.print("Done.")
+
+
+@outboxes.command("list")
+def list_outbox(
+    state: Annotated[str, typer.Option(help="waiting, queued, running, parked, done")] = "", as_json: AsJson = False
+) -> None:
+    """Example: slotledger outbox list --state parked"""
+    with open_for_verb() as world, world.database.reading() as tx:
+        rows = outbox.listing(tx, state=state)
+    show(rows, as_json, ["id", "kind", "state", "attempts", "not_before", "last_error"])
+
+
+@outboxes.command("retry")
+def retry_outbox(message_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Example: slotledger outbox retry 17"""
+    with open_for_verb() as world, world.database.transaction() as tx:
+        changed = outbox.retry(tx, message_id, now=world.clock())
+    if not changed:
+        fail("only what waits or is parked can be tried again", 1)
+
+
+@outboxes.command("park")
+def park_outbox(message_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Example: slotledger outbox park 17"""
+    with open_for_verb() as world, world.database.transaction() as tx:
+        changed = outbox.park(tx, message_id, why="parked by hand", now=world.clock())
+    if not changed:
+        fail("only what is still to be done can be parked", 1)

@@ -1,0 +1,162 @@
+"""``make demo``: a seeded world on this machine alone. Real CalDAV server, emulated Google and Microsoft, own mailbox;
+nothing leaves it (INTERFACE §1)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from api.demo_accounts import Servers, connect, relocate, start_servers
+from api.demo_world import OPERATORS, SERVICES
+from api.keys import create_token
+from api.serving import HOST, is_free, serve_embedded
+from booking import setup
+from ledger import observe
+from ledger.migrate import migrate
+from ledger.settings import BadSettings, Settings, load
+from sync import listing
+from sync.hints import doubt_channels
+from workers.opening import open_world
+from workers.world import World
+
+POLL_SECONDS = 3
+WORLD = 2
+"""Grows when the seeded world changes so that an older one can't go on; it is made afresh then."""
+
+
+def run_demo(var: Path, *, port: int, reset: bool) -> None:
+    """Run until Ctrl-C. A second run finds everything as it was; `reset` starts afresh. Raises `BadSettings`."""
+    if not is_free(port):
+        raise BadSettings(f"port {port} is taken; try PORT={port + 1} make demo")
+    home = var / "demo"
+    known = {} if reset else _known(var / "demo.json")
+    if reset or (known and known.get("world") != WORLD):
+        shutil.rmtree(home, ignore_errors=True)
+        (var / "demo.json").unlink(missing_ok=True)
+        known = {}
+    home.mkdir(parents=True, exist_ok=True)
+    observe.configure("console")
+    token = str(known.get("admin_token") or "sl_" + secrets.token_urlsafe(32))
+    passwords = dict(known.get("passwords") or {slug: secrets.token_urlsafe(9) for slug in OPERATORS})
+    console = Console(stderr=True)
+    with ExitStack() as stack, suppress(KeyboardInterrupt):
+        with console.status("Starting the calendars …"):
+            was_at = str(known.get("caldav", {}).get("url", ""))
+            servers = start_servers(home, passwords, stack, caldav_url=was_at)
+        settings = _settings(home, port, servers)
+        with console.status("Filling the world …"):
+            world = open_world(settings)
+            try:
+                migrate(world.database, now=world.clock())
+                with world.database.transaction() as tx:
+                    relocate(tx, servers.caldav.url)
+                _seed(world, servers)
+                with world.database.transaction() as tx:
+                    create_token(tx, name="demo", scope="admin", now=world.clock(), token=token)
+            finally:
+                world.close()
+        about = _about(settings, servers, passwords, token)
+        _write_secretly(var / "demo.json", json.dumps(about, indent=2))
+        _tell(console, settings, servers)
+        serve_embedded(settings, host=HOST, port=port, demo=True)
+
+
+def _settings(home: Path, port: int, servers: Servers) -> Settings:
+    """The demo's own; what the environment says is for real services and isn't read here."""
+    base = f"http://{HOST}:{port}"
+    return load(
+        {
+            "SLOTLEDGER_DATABASE_URL": f"sqlite:///{home}/slotledger.db",
+            "SLOTLEDGER_MAIL_URL": f"file:{home}/mail",
+            "SLOTLEDGER_BASE_URL": base,
+            "SLOTLEDGER_ALLOW_PRIVATE_NETWORKS": "true",
+            "SLOTLEDGER_POLL_SECONDS": str(POLL_SECONDS),
+            **servers.settings,
+        },
+        env_file=None,
+    )
+
+
+def _seed(world: World, servers: Servers) -> None:
+    """Operators, services, connections and some weeks of calendar; what is there already stays as it is."""
+    with world.database.reading() as tx:
+        seeded = {row["operator"] for row in listing.calendars(tx) if row["roles"]}
+    for slug, about in OPERATORS.items():
+        if slug in seeded:
+            continue
+        with world.database.transaction() as tx:
+            operator_id = setup.ensure_operator(tx, slug, **about, now=world.clock())
+            for name, spec in SERVICES[slug].items():
+                setup.put_service(tx, slug, name, spec, now=world.clock(), replace=True)
+        connect(world, servers, slug, operator_id)
+    with world.database.transaction() as tx:  # a channel doesn't outlive the emulator that it was opened at
+        doubt_channels(tx, now=world.clock())
+
+
+def _about(settings: Settings, servers: Servers, passwords: Mapping[str, str], token: str) -> dict[str, Any]:
+    return {
+        "world": WORLD,
+        "base_url": settings.base_url,
+        "admin_token": token,
+        "mailbox_url": f"{settings.base_url}/demo/mail",
+        "caldav": {
+            "url": servers.caldav.url,
+            "users": {
+                slug: {"username": slug, "password": servers.caldav.users[slug], "calendars": dict(urls)}
+                for slug, urls in servers.urls.items()
+            },
+        },
+        "google": {
+            "api_root": servers.google.base_url,
+            "control_root": f"{servers.google.base_url}/_ctl",
+            "page": f"{servers.google.base_url}/",
+        },
+        "microsoft": {
+            "graph_root": servers.microsoft.graph_root,
+            "control_root": servers.microsoft.control_root,
+            "page": f"{servers.microsoft.graph_root}/",
+        },
+        "passwords": dict(passwords),
+    }
+
+
+def _tell(console: Console, settings: Settings, servers: Servers) -> None:
+    def say(text: str = "") -> None:
+        console.print(text, soft_wrap=True, highlight=False)
+
+    say()
+    say(f"[bold]Slotledger runs on {settings.base_url}[/bold]")
+    for slug in OPERATORS:
+        for service in SERVICES[slug]:
+            say(f"  book        {settings.base_url}/{slug}/{service}")
+    say(f"  the mail    {settings.base_url}/demo/mail")
+    say("  the operators' own calendars, to play them:")
+    for slug, urls in servers.urls.items():
+        say(
+            f"    {slug:6}    {servers.caldav.url}   any calendar app; user {slug}, password {servers.caldav.users[slug]}   {', '.join(urls)}"
+        )
+    say(f"    ben       {servers.google.base_url}/   stands in for Google Calendar")
+    say(f"    chloe     {servers.microsoft.graph_root}/   stands in for Outlook")
+    say(
+        "Delete or move a booking there and watch the page and the mail. Ctrl-C ends it; var/demo.json has all of this."
+    )
+    say()
+
+
+def _known(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _write_secretly(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,105 @@
+"""A client's booking: what it is, what happened, and what they may do. A GET changes nothing; buttons POST."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from api.deps import Here
+from api.pages.render import page
+from api.pages.service import Posted, instant_of, known
+from booking import catalogue, commands, queries
+from booking.errors import BookingError, NotFound
+from ledger.availability import SlotState
+
+router = APIRouter(include_in_schema=False)
+CAUSE = "client_link"
+
+
+@router.get("/{language}/b/{token}")
+def booking_page(request: Request, language: str, token: str, here: Here, did: str = "") -> Response:
+    """The booking. did: what the reader has just done, to say so."""
+    return _show(request, language, token, here, did=did)
+
+
+@router.post("/{language}/b/{token}/cancel")
+def cancel(request: Request, language: str, token: str, here: Here, form: Posted) -> Response:
+    """Cancel it."""
+    known(language)
+    reason = form.get("reason", "")[:1000]
+    try:
+        with here.database.transaction() as tx:
+            booking_id = commands.id_of(tx, token)
+            commands.cancel(tx, here.terms, booking_id, by="client", now=here.now(), cause=CAUSE, reason=reason)
+    except BookingError as error:
+        return _show(request, language, token, here, error=error)
+    return RedirectResponse(f"/{language}/b/{token}?did=cancelled", 303)
+
+
+@router.post("/{language}/b/{token}/reschedule")
+def reschedule(request: Request, language: str, token: str, here: Here, form: Posted) -> Response:
+    """Move it to the chosen start."""
+    known(language)
+    start = instant_of(form.get("start", ""))
+    if start is None:
+        return RedirectResponse(f"/{language}/b/{token}#reschedule", 303)
+    try:
+        with here.database.transaction() as tx:
+            booking_id = commands.id_of(tx, token)
+            commands.reschedule(tx, here.terms, booking_id, start, by="client", now=here.now(), cause=CAUSE)
+    except BookingError as error:
+        return _show(request, language, token, here, error=error)
+    return RedirectResponse(f"/{language}/b/{token}?did=moved", 303)
+
+
+@router.post("/{language}/b/{token}/confirm-attendance")
+def confirm_attendance(request: Request, language: str, token: str, here: Here) -> Response:
+    """Say that one comes."""
+    known(language)
+    try:
+        with here.database.transaction() as tx:
+            commands.confirm_attendance(tx, commands.id_of(tx, token), now=here.now(), cause=CAUSE)
+    except BookingError as error:
+        return _show(request, language, token, here, error=error)
+    return RedirectResponse(f"/{language}/b/{token}?did=attending", 303)
+
+
+@router.post("/{language}/b/{token}/proposal")
+def answer_proposal(request: Request, language: str, token: str, here: Here, form: Posted) -> Response:
+    """Accept or decline the time that the operator proposes."""
+    known(language)
+    try:
+        with here.database.transaction() as tx:
+            booking_id = commands.id_of(tx, token)
+            accept = form.get("answer") == "accept"
+            commands.answer_proposal(tx, here.terms, booking_id, accept=accept, now=here.now(), cause=CAUSE)
+    except BookingError as error:
+        return _show(request, language, token, here, error=error)
+    return RedirectResponse(f"/{language}/b/{token}?did={'moved' if accept else 'kept'}", 303)
+
+
+def _show(
+    request: Request, language: str, token: str, here: Here, *, did: str = "", error: BookingError | None = None
+) -> Response:
+    known(language)
+    if isinstance(error, NotFound):
+        raise error
+    now = here.now()
+    with here.database.reading() as tx:
+        view = queries.booking_view(tx, commands.id_of(tx, token), here.terms)
+        offering = catalogue.offering_by_id(tx, queries.service_of(tx, view["id"]))
+        may_change = view["status"] in ("pending", "confirmed") and now < view["cancel_until"]
+        choices = []
+        if may_change:
+            today = now.astimezone(ZoneInfo(view["timezone"])).date()
+            listed = queries.slots(tx, offering, today, today + timedelta(days=28), view["timezone"], now=now)
+            free = [s for s in listed.starts if s.state is SlotState.OPEN and s.seats_left >= view["seats"]]
+            choices = [s for s in free if s.period.start != view["start"]]
+    return page(
+        request, "booking.html", language, status=409 if error else 200, headers={"Cache-Control": "no-store"},
+        booking=view, offering=offering, text=offering.spec.text(language), choices=choices, may_change=may_change,
+        now=now, did=did, error=error,
+    )  # fmt: skip

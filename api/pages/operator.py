@@ -1,0 +1,65 @@
+"""An operator's look at one booking, where the links in their mails lead: opened with their key, nothing kept in the browser."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api import keys
+from api.deps import Here, Site
+from api.pages.render import language_of, page
+from api.pages.service import Posted
+from booking import commands, overview, queries
+from booking.errors import BookingError, NotFound
+from booking.states import Happening
+from ledger.db import Tx
+
+router = APIRouter(include_in_schema=False)
+ACTS = ("confirm", "decline", "cancel", "no_show")
+
+
+@router.get("/operator/bookings/{booking_id}")
+def ask(request: Request, booking_id: str) -> Response:
+    """Ask for the key; says nothing about whether there is such a booking."""
+    return _page(request, booking_id)
+
+
+@router.post("/operator/bookings/{booking_id}")
+def look(request: Request, booking_id: str, here: Here, form: Posted) -> Response:
+    """Show the booking to whoever has a key to it, and do what the button says."""
+    key, act, problem = form.get("key", ""), form.get("act", ""), ""
+    try:
+        with here.database.transaction() as tx:
+            who = keys.identify(tx, key, here.now())
+            owner = overview.owner_of_booking(tx, booking_id)
+            if owner is None:
+                raise NotFound("there is no such booking")
+            who.sees(owner)
+            if act in ACTS and who.writes:
+                _do(tx, here, booking_id, act, f"operator_page:{who.name}")
+    except (keys.NotAllowed, NotFound):
+        return _page(request, booking_id, wrong=True)
+    except BookingError as error:
+        problem = error.code
+    with here.database.reading() as tx:
+        view = queries.booking_view(tx, booking_id, here.terms, reader="operator")
+    return _page(request, booking_id, view=view, key=key, problem=problem)
+
+
+def _do(tx: Tx, here: Site, booking_id: str, act: str, cause: str) -> None:
+    if act in ("confirm", "decline"):
+        commands.decide(tx, here.terms, booking_id, act, now=here.now(), cause=cause)
+    elif act == "cancel":
+        commands.cancel(tx, here.terms, booking_id, by="operator", now=here.now(), cause=cause)
+    else:
+        commands.mark(tx, here.terms, booking_id, Happening.NO_SHOW, now=here.now(), cause=cause)
+
+
+def _page(
+    request: Request, booking_id: str, *, view: object = None, key: str = "", wrong: bool = False, problem: str = ""
+) -> Response:
+    return page(
+        request, "operator_booking.html", language_of(request), status=403 if wrong else 409 if problem else 200,
+        headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
+        booking_id=booking_id, booking=view, key=key, wrong=wrong, problem=problem,
+    )  # fmt: skip

@@ -1,0 +1,79 @@
+"""Words that a page needs beside its own: names of days, of states, of what happened. In the reader's language."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from babel.dates import format_date, get_day_names
+
+from booking.i18n import catalog, locale, marked
+
+_STATES = {
+    "pending": marked("Waiting for confirmation"),
+    "confirmed": marked("Confirmed"),
+    "cancelled": marked("Cancelled"),
+    "completed": marked("Took place"),
+    "no_show": marked("Missed"),
+    "declined": marked("Declined"),
+    "expired": marked("Expired"),
+}
+_HAPPENINGS = {
+    "booked": marked("Booked"),
+    "requested": marked("Requested"),
+    "promoted": marked("A place became free and is yours"),
+    "accepted": marked("Accepted; the calendar is being checked"),
+    "approved": marked("Confirmed"),
+    "calendar_checked": marked("Calendar checked"),
+    "rescheduled": marked("Moved to another time"),
+    "moved": marked("Moved to another time"),
+    "proposed": marked("Another time proposed"),
+    "proposal_declined": marked("The proposed time was declined"),
+    "cancelled": marked("Cancelled"),
+    "declined": marked("Declined"),
+    "expired": marked("Expired"),
+    "complete": marked("Took place"),
+    "no_show": marked("Missed"),
+    "undo_no_show": marked("Not missed after all"),
+    "attendance_confirmed": marked("Attendance confirmed"),
+    "tentative": marked("Answered: maybe"),
+    "declined_too_late": marked("Declined too late"),
+    "mail_bounced": marked("The mail came back"),
+    "delegated": marked("Somebody else was named"),
+    "other_time_wanted": marked("Another time asked for"),
+    "mail_delayed": marked("The mail is delayed"),
+    "mail_handed_over": marked("Mail handed over"),
+    "mail_refused": marked("The mail address refused our mail"),
+}
+
+
+def status_name(status: str, language: str) -> str:
+    """A booking's state."""
+    return catalog(language).gettext(_STATES[status])
+
+
+def happening(what: str, language: str) -> str:
+    """A line of the timeline; a word that has no name yet is shown as it is."""
+    return catalog(language).gettext(_HAPPENINGS[what]) if what in _HAPPENINGS else what.replace("_", " ")
+
+
+def month_name(day: date, language: str) -> str:
+    """Month and year."""
+    return str(format_date(day, "LLLL y", locale(language)))
+
+
+def day_name(day: date, language: str) -> str:
+    """Weekday, day, month."""
+    return str(format_date(day, "full", locale(language)))
+
+
+def weekday_name(day: date, language: str, width: str) -> str:
+    """``wide`` or ``short``."""
+    names = get_day_names("wide" if width == "wide" else "abbreviated", "stand-alone", locale(language))
+    return str(names[day.weekday()])
+
+
+def weekdays(language: str) -> list[tuple[int, str]]:
+    """``(ISO number, name)`` in the order of the reader's week."""
+    names = get_day_names("wide", "stand-alone", locale(language))
+    first = int(locale(language).first_week_day)
+    return [(d + 1, str(names[d])) for d in [(first + i) % 7 for i in range(7)]]

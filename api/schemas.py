@@ -1,0 +1,240 @@
+"""Shapes of the JSON API, in and out (INTERFACE §4)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from booking.rules import REACH
+
+
+def _in_reach(moment: datetime) -> datetime:
+    if not REACH[0] <= moment < REACH[1]:
+        raise PydanticCustomError("out_of_range", "an instant from 1970 to 2199 is needed")
+    return moment
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_reach)]
+"""With its zone, and near enough to be counted with."""
+Answer = str | bool | int | float | None
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ClientIn(_In):
+    """Who books. timezone: IANA, else the operator's; language: one of the shipped ones."""
+
+    name: str = Field(max_length=200)
+    email: str = Field(max_length=254)
+    timezone: str = ""
+    language: str = "en"
+
+
+class HoldIn(_In):
+    """Keep seats while somebody types."""
+
+    start: Instant
+    seats: int = 1
+
+
+class BookingIn(_In):
+    """A booking. hold: token of a hold for the same start."""
+
+    start: Instant
+    seats: int = 1
+    client: ClientIn
+    answers: dict[str, Answer] = {}
+    hold: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{0,100}$")
+
+
+class CancelIn(_In):
+    """Why, if one likes to say."""
+
+    reason: str = Field(default="", max_length=1000)
+
+
+class RescheduleIn(_In):
+    """The new start."""
+
+    start: Instant
+
+
+class WishIn(_In):
+    """One start, or days with weekdays (Monday 1) and times of day in the operator's zone."""
+
+    start: Instant | None = None
+    from_: str | None = Field(default=None, alias="from")
+    to: str | None = None
+    weekdays: list[int] | None = None
+    between: list[str] | None = None
+
+
+class WaitlistIn(_In):
+    """A place in the line."""
+
+    client: ClientIn
+    seats: int = 1
+    wish: WishIn
+    accept: Literal["auto", "ask"] | None = None
+    answers: dict[str, Answer] = {}
+
+
+class HoldOut(BaseModel):
+    """A hold."""
+
+    token: str
+    expires_at: datetime
+
+
+class SlotOut(BaseModel):
+    """One start."""
+
+    start: datetime
+    end: datetime
+    seats_left: int
+    state: Literal["open", "full", "held"]
+
+
+class SlotsOut(BaseModel):
+    """Starts of a range of days. fresh_at: age of the oldest calendar behind it; null where none is connected."""
+
+    timezone: str
+    fresh_at: datetime | None
+    slots: list[SlotOut]
+
+
+class TimelineOut(BaseModel):
+    """One line of what happened."""
+
+    at: datetime
+    what: str
+    cause: str
+    detail: dict[str, Any]
+
+
+class DeliveryOut(BaseModel):
+    """One mail, honestly: ``prepared``, ``handed_over`` (to the mail server), ``refused``, ``bounced``."""
+
+    audience: str
+    kind: str
+    method: str
+    sequence: int
+    state: str
+    created_at: datetime
+    handed_over_at: datetime | None
+    message_id: str
+
+
+class PersonOut(BaseModel):
+    """The client, as they named themselves."""
+
+    name: str
+    email: str
+
+
+class ProposalOut(BaseModel):
+    """Another time that the operator proposes."""
+
+    start: datetime
+    end: datetime
+
+
+class BookingOut(BaseModel):
+    """A booking as its client sees it."""
+
+    id: str
+    token: str
+    status: Literal["pending", "confirmed", "cancelled", "completed", "no_show", "declined", "expired"]
+    waits_for: list[str]
+    expires_at: datetime | None
+    start: datetime
+    end: datetime
+    timezone: str
+    language: str
+    operator: str
+    operator_name: str
+    operator_timezone: str
+    service: str
+    title: str
+    place: str
+    link: str
+    seats: int
+    revision: int
+    uid: str
+    reason: str
+    proposal: ProposalOut | None
+    client: PersonOut
+    answers: dict[str, Any]
+    attendance_confirmed_at: datetime | None
+    cancel_until: datetime
+    calendar: Literal["none", "on_its_way", "in_the_calendar", "removed"]
+    timeline: list[TimelineOut]
+    deliveries: list[DeliveryOut]
+    created_at: datetime
+    manage_url: str
+    voice: Literal["service", "provider"]
+    ics_url: str
+
+
+class OfferOut(BaseModel):
+    """A freed seat, exclusively for this person until ``expires_at``."""
+
+    start: datetime
+    end: datetime
+    expires_at: datetime
+
+
+class LineOut(BaseModel):
+    """A place in the line."""
+
+    token: str
+    status: Literal["waiting", "offered", "promoted", "declined", "expired", "removed"]
+    position: int | None
+    seats: int
+    accept: Literal["auto", "ask"]
+    wish: dict[str, Any]
+    operator: str
+    operator_name: str
+    operator_timezone: str
+    service: str
+    title: str
+    timezone: str
+    language: str
+    offer: OfferOut | None
+    booking: str | None
+    created_at: datetime
+    manage_url: str
+
+
+class OperatorOut(BaseModel):
+    """Public facts of an operator."""
+
+    operator: str
+    name: str
+    timezone: str
+    language: str
+    services: list[dict[str, Any]]
+
+
+class ServiceOut(BaseModel):
+    """Public facts of a service."""
+
+    operator: str
+    service: str
+    title: str
+    texts: dict[str, dict[str, str]]
+    timezone: str
+    duration_minutes: int
+    capacity: int
+    mode: Literal["individual", "group"]
+    confirmation: Literal["instant", "approval"]
+    fields: list[dict[str, Any]]
+    place: str
+    link: str
+    price: str
+    policies: dict[str, Any]

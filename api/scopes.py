@@ -1,0 +1,126 @@
+"""Pauses as people name them (``service:anna/consultation``), for the API and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from api.keys import Caller
+from booking import judgement, overview, setup
+from booking.errors import FieldError, Invalid, NotFound
+from ledger import pauses
+from ledger.db import Tx
+
+EVERYBODY = Caller("command line", None, writes=True, admin=True)
+_MEANS = {
+    "RemoteCancellation": "would cancel the bookings of this slot",
+    "RemoteMove": "would move the bookings of this slot",
+    "PromoteWaitlist": "would give a freed seat to the first in line",
+    "TimeFreed": "would give freed time to the line and open the rest",
+    "PushEvent": "would write the calendar event",
+}
+
+
+def pause(
+    tx: Tx, who: Caller, *, scope: str, automations: Sequence[str], reason: str, until: datetime | None, now: datetime
+) -> int:
+    """Raises `Invalid`, `NotFound`."""
+    kind, target, owner = resolve(tx, scope)
+    if owner is None:
+        who.must_be_admin()
+    else:
+        who.sees(owner)
+    if until is not None and until <= now:
+        raise Invalid([FieldError("until", "in_the_past", "an instant to come is needed")])
+    try:
+        return pauses.pause(
+            tx,
+            scope=kind,
+            target=target,
+            automations=automations,
+            now=now,
+            reason=reason,
+            until=until,
+            made_by=who.name,
+        )
+    except ValueError:
+        allowed = ", ".join((*pauses.AUTOMATIONS, "all"))
+        raise Invalid([FieldError("automations", "unknown_automation", f"some of {allowed}")]) from None
+
+
+def resolve(tx: Tx, scope: str) -> tuple[str, str, int | None]:
+    """``(kind, id as text, operator)``; the operator is None for the global scope. Raises `Invalid`, `NotFound`."""
+    kind, _, name = scope.partition(":")
+    if scope == "global":
+        return "global", "", None
+    if kind == "operator":
+        owner = setup.operator_id(tx, name)
+        return kind, str(owner), owner
+    if kind == "service":
+        operator, _, slug = name.partition("/")
+        owner = setup.operator_id(tx, operator)
+        service_id = next((s["id"] for s in setup.services(tx, operator) if s["slug"] == slug), None)
+        if service_id is None:
+            raise NotFound(f"there is no service {name}")
+        return kind, str(service_id), owner
+    if kind == "slot" and name.isascii() and name.isdigit() and len(name) < 19:
+        owner = setup.owner_of_slot(tx, int(name))
+        return kind, name, owner
+    if kind == "booking":
+        found = overview.owner_of_booking(tx, name)
+        if found is None:
+            raise NotFound("there is no such booking")
+        return kind, name, found
+    raise Invalid([FieldError("scope", "unknown_scope", "global, operator:o, service:o/s, slot:ID or booking:ID")])
+
+
+def listing(tx: Tx, who: Caller, *, now: datetime) -> list[dict[str, Any]]:
+    """Pauses in force that the caller may see."""
+    return [row for row in pauses.listing(tx, now=now) if who.operator_id is None or _owner(tx, row) == who.operator_id]
+
+
+def shown(tx: Tx, pause_id: int) -> dict[str, Any]:
+    """One pause. Raises `NotFound`."""
+    row = pauses.one(tx, pause_id)
+    if row is None:
+        raise NotFound("there is no such pause")
+    return row
+
+
+def preview(tx: Tx, who: Caller, pause_id: int) -> list[dict[str, Any]]:
+    """What waits behind it: each message with what it would do. Raises `NotFound`."""
+    _mine(tx, who, pause_id)
+    return [{**row, "would": _MEANS.get(row["kind"], "would be done")} for row in pauses.held(tx, pause_id)]
+
+
+def resume(tx: Tx, who: Caller, pause_id: int, *, discard: Sequence[int], now: datetime) -> list[dict[str, Any]]:
+    """End it, dropping these messages; a seat kept by a dropped promotion is open to everybody. Returns what was dropped."""
+    _mine(tx, who, pause_id)
+    dropped = pauses.discard(tx, pause_id, discard, now=now) if discard else []
+    for row in dropped:
+        if row["kind"] == "PromoteWaitlist":
+            judgement.open_kept_seat(tx, row["body"]["operator_id"], row["body"]["holder"])
+            judgement.close_review(tx, row["body"]["holder"], now=now, by=who.name)
+    pauses.resume(tx, pause_id, now=now)
+    return dropped
+
+
+def _mine(tx: Tx, who: Caller, pause_id: int) -> None:
+    owner = _owner(tx, shown(tx, pause_id))
+    if owner is None:
+        who.must_be_admin()
+    else:
+        who.sees(owner)
+
+
+def _owner(tx: Tx, row: dict[str, Any]) -> int | None:
+    if row["scope"] == "global":
+        return None
+    if row["scope"] == "operator":
+        return int(row["target"])
+    if row["scope"] == "service":
+        return setup.owner_of_service(tx, int(row["target"]))
+    if row["scope"] == "slot":
+        return setup.owner_of_slot(tx, int(row["target"]))
+    return overview.owner_of_booking(tx, row["target"])

@@ -1,0 +1,1 @@
+"""THE PROMISE: who has which slot, who waits."""

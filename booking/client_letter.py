@@ -1,0 +1,162 @@
+"""The frame of every letter to a client: greeting, facts, links, and the sentences that several letters share."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from babel.dates import format_date, get_day_names
+from babel.lists import format_list
+
+from booking.i18n import Reader, format_time, locale
+from booking.letters import Matter
+from booking.rules import Wish
+from booking.services import Texts
+from booking.stationery import Action, Body, Fact, courteous_name, one_line, subject
+from booking.terms import Terms
+
+
+class ClientLetter:
+    """One letter to one client. What it says is in `booking.client_words`; here are its parts."""
+
+    def __init__(self, matter: Matter, terms: Terms) -> None:
+        self.matter = matter
+        self.terms = terms
+        self.reader = Reader(matter.language, matter.zone)
+        self.words = matter.offering.spec.text(self.reader.language)
+        self.service = one_line(self.words.title)
+        self.operator = one_line(matter.offering.operator_name)
+
+    # --- parts --------------------------------------------------------------------------------------------------
+
+    def compose(
+        self,
+        title: str,
+        heading: str,
+        *paragraphs: str,
+        facts: tuple[Fact, ...] | None = None,
+        actions: tuple[Action, ...] = (),
+        accent: str = "good",
+    ) -> Body:
+        """What every letter to a client has: greeting, facts of the booking, why it came."""
+        name = courteous_name(self.matter.name)
+        gettext = self.reader.gettext
+        footer = gettext(
+            "You receive this mail because this address was given for a booking with %(operator)s.",
+            operator=self.operator,
+        )
+        return Body(
+            subject=subject(title),
+            heading=heading,
+            greeting=gettext("Hello %(name)s,", name=name) if name else gettext("Hello,"),
+            paragraphs=tuple(p for p in paragraphs if p),
+            facts=self.facts() if facts is None else facts,
+            actions=actions,
+            footer=(footer,),
+            accent=accent,
+        )
+
+    def facts(self, *, times: tuple[Fact, ...] | None = None) -> tuple[Fact, ...]:
+        """Service, time, place, seats, price. times: instead of the booked time."""
+        gettext, spec = self.reader.gettext, self.matter.offering.spec
+        found = [Fact(gettext("Service"), (self.service,)), *((self.when(),) if times is None else times)]
+        found.append(Fact(gettext("With"), (self.operator,)))
+        if self.words.place:
+            found.append(Fact(gettext("Where"), (one_line(self.words.place),)))
+        if spec.link:
+            found.append(Fact(gettext("Online"), (spec.link,), href=spec.link))
+        if self.matter.seats > 1:
+            found.append(Fact(gettext("Places"), (str(self.matter.seats),)))
+        if self.words.price:
+            found.append(Fact(gettext("Price"), (one_line(self.words.price),)))
+        return tuple(found)
+
+    def when(self) -> Fact:
+        """The booked time, on the reader's clock and on the operator's where that shows something else."""
+        at = self.matter.at
+        return Fact(self.reader.gettext("When"), self.reader.when(at.start, at.end, home=self.matter.offering.timezone))
+
+    def brief(self) -> str:
+        """Short day and time, for the subject."""
+        return self.reader.brief(self.matter.at.start)
+
+    def manage(self, act: str = "") -> str:
+        """Link to the client's page of the booking."""
+        return self.terms.manage_url(self.reader.language, self.matter.token, act)
+
+    def line(self, act: str = "") -> str:
+        """Link to the page of the place in line."""
+        return self.terms.waitlist_url(self.reader.language, self.matter.token, act)
+
+    def to_service(self) -> str:
+        """Link to the public page of the service."""
+        offering = self.matter.offering
+        return self.terms.service_url(self.reader.language, offering.operator_slug, offering.slug)
+
+    def change(self, *, main: str = "") -> tuple[Action, ...]:
+        """Links to change one's mind, as long as that is possible; after that to look at the booking. main: the filled one."""
+        gettext = self.reader.gettext
+        if not self.matter.changeable:
+            return (Action(gettext("See the booking"), self.manage()),)
+        return (
+            Action(gettext("Choose another time"), self.manage("reschedule"), main=main == "reschedule"),
+            Action(gettext("Cancel the booking"), self.manage("cancel")),
+        )
+
+    def again(self) -> tuple[Action, ...]:
+        """Link to book anew."""
+        return (Action(self.reader.gettext("Choose another time"), self.to_service(), main=True),)
+
+    def calendar(self) -> str:
+        """What happens to the client's calendar; ``""`` where nothing does."""
+        gettext, method = self.reader.gettext, self.matter.method
+        if self.matter.native:
+            return gettext("Your calendar hears of it from %(operator)s in a separate mail.", operator=self.operator)
+        if method == "CANCEL":
+            return gettext("The attached message takes it out of your calendar.")
+        return gettext("The attached invitation puts it into your calendar.") if method else ""
+
+    def pending(self) -> str:
+        """Why it isn't decided yet."""
+        gettext, until = self.reader.gettext, self.matter.until
+        if "approval" not in self.matter.waits_for:
+            return gettext(
+                "We are comparing it with the calendar of %(operator)s. This usually takes a minute; until then the time is kept for you.",
+                operator=self.operator,
+            )
+        if until is None:
+            return gettext(
+                "%(operator)s will answer it soon. Until then the time is kept for you.", operator=self.operator
+            )
+        return gettext(
+            "%(operator)s will answer it by %(moment)s at the latest. Until then the time is kept for you.",
+            operator=self.operator,
+            moment=self.reader.moment(until),
+        )
+
+    def wish(self, wish: Wish) -> tuple[str, ...]:
+        """What somebody is waiting for: a time, or days with weekdays and hours."""
+        if wish.start is not None:
+            return (self.reader.moment(wish.start),)
+        rules, language = locale(self.reader.language), self.reader.language
+        first, last = (format_date(day, "long", rules) for day in (wish.first, wish.last))
+        lines = [first if first == last else f"{first} – {last}"]
+        if wish.weekdays != 127:
+            names = get_day_names("abbreviated", "stand-alone", rules)
+            lines.append(format_list([names[day] for day in range(7) if wish.weekdays & (1 << day)], locale=rules))
+        if wish.between != (0, 1440):
+            lines.append(" – ".join(_clock(minute, language) for minute in wish.between))
+        return tuple(lines)
+
+
+def calendar_text(language: str, words: Texts, link: str, url: str) -> str:
+    """The description of the client's calendar entry: the service's own words, how to join, how to change or cancel."""
+    gettext = Reader(language, "UTC").gettext
+    online, change = gettext("Online"), gettext("Change or cancel")
+    parts = [words.description.strip(), f"{online}:\n{link}" if link else "", f"{change}:\n{url}"]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _clock(minute: int, language: str) -> str:
+    # A time of day without a day: any will do, 24:00 is written as 0:00.
+    hours, minutes = divmod(minute % 1440, 60)
+    return format_time(datetime(2000, 1, 1, hours, minutes, tzinfo=UTC), "UTC", language)

@@ -1,0 +1,458 @@
+"""What anybody may ask of a booking; every door leads here (P9). Load → decide → write + outbox; never commits.
+
+``cause`` says where it came from: ``client_link``, ``api``, ``operator_calendar``, ``admin``, ``calendar_reply``, …
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from booking import waitlist
+from booking.catalogue import Offering, offering, offering_by_id
+from booking.complete import Completion, Origin, complete, refresh_event, row_of, scope_of, tell
+from booking.errors import DoesNotFit, FieldError, HoldExpired, Invalid, KeyReused, NotFound, NotPossible, SlotTaken
+from booking.invitation import About
+from booking.rules import all_of, answers_of, client_of, may_change, operator_move_fits, said, seats_of
+from booking.states import LIVE, Happening, Status, after
+from booking.tables import Booking, IdempotencyKey
+from booking.terms import Terms
+from connectors.model import Period
+from ledger import availability, claims, entries, free_time, outbox, reviews, timeline
+from ledger.availability import SlotState, Start, Taken
+from ledger.claims import Freed
+from ledger.db import Tx, insert_ignoring
+from ledger.messages import ExpireHold
+from ledger.tables import Review, Seat, Slot
+
+HOLD_MINUTES = 5
+KEPT_ANSWERS = timedelta(hours=24)
+LONGEST_REASON = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold: its token, and until when."""
+
+    token: str
+    expires_at: datetime
+
+
+def hold(
+    tx: Tx, terms: Terms, operator: str, service: str, *, start: datetime, seats: Any, now: datetime, cause: str
+) -> Held:
+    """Keep seats for five minutes while somebody types. Raises `SlotTaken`, `Invalid`, `NotFound`."""
+    wanted = offering(tx, operator, service)
+    seats = seats_of(seats, wanted.spec)
+    _lock(tx, terms, wanted.operator_id, now=now, cause=cause)
+    free = _free_start(tx, wanted, start, seats, now)
+    token, expires_at = secrets.token_urlsafe(18), now + timedelta(minutes=HOLD_MINUTES)
+    slot_id = claims.claim(
+        tx,
+        operator_id=wanted.operator_id,
+        service_id=wanted.service_id,
+        period=free.period,
+        block=wanted.rules.block(start),
+        capacity=free.capacity,
+        holder=f"hold:{token}",
+        seats=seats,
+        now=now,
+        expires_at=expires_at,
+    )
+    if slot_id is None:
+        raise taken(tx, wanted, start, now)
+    scope = outbox.Scope(wanted.operator_id, wanted.service_id, slot_id)
+    message = ExpireHold(wanted.operator_id, f"hold:{token}")
+    outbox.append(tx, message, now=now, not_before=expires_at, scope=scope, cause=cause)
+    return Held(token, expires_at)
+
+
+def drop_hold(tx: Tx, terms: Terms, token: str, *, now: datetime, cause: str) -> None:
+    """Give a hold back before its time. Idempotent."""
+    operator_id = tx.execute(sa.select(Seat.operator_id).where(Seat.holder == f"hold:{token}")).scalar()
+    if operator_id is None:
+        return
+    claims.lock_operator(tx, operator_id)
+    freed = claims.release(tx, f"hold:{token}", operator_id=operator_id)
+    if freed is not None:
+        waitlist.seats_freed(tx, terms, [freed], now=now, cause=cause)
+
+
+def book(
+    tx: Tx,
+    terms: Terms,
+    operator: str,
+    service: str,
+    request: Mapping[str, Any],
+    *,
+    now: datetime,
+    cause: str,
+    idempotency_key: str = "",
+) -> str:
+    """Book; returns the booking's id. request: ``start`` (aware), ``seats``, ``client``, ``answers``, ``hold``.
+
+    With an Idempotency-Key a repeat of the same request answers the same booking. Raises `SlotTaken` with alternatives,
+    `HoldExpired`, `Invalid`, `NotFound`, `KeyReused`.
+    """
+    wanted = offering(tx, operator, service)
+    start = request["start"]
+    seats, client, answers = all_of(
+        lambda: seats_of(request.get("seats", 1), wanted.spec),
+        lambda: client_of(request.get("client") or {}, zone=wanted.timezone),
+        lambda: answers_of(request.get("answers") or {}, wanted.spec.fields),
+    )
+    booking_key = f"{wanted.service_id}:{idempotency_key}" if idempotency_key else ""
+    if booking_key:
+        known = _answered_before(tx, booking_key, request)
+        if known:
+            return known
+    _lock(tx, terms, wanted.operator_id, now=now, cause=cause)
+    if booking_key:  # a twin may have been faster while we waited for the lock
+        known = _answered_before(tx, booking_key, request)
+        if known:
+            return known
+    token = request.get("hold") or ""
+    if token:
+        _check_hold(tx, wanted, token, start, seats, now)
+        wish = Completion(
+            wanted, Origin.HOLD, cause, client=client, seats=seats, answers=answers, holder=f"hold:{token}"
+        )
+    else:
+        free = _free_start(tx, wanted, start, seats, now)
+        wish = Completion(wanted, Origin.DIRECT, cause, start=free, client=client, seats=seats, answers=answers)
+    done = complete(tx, terms, wish, now=now)
+    if booking_key:
+        insert_ignoring(
+            tx,
+            IdempotencyKey,
+            {"key": booking_key, "body_hash": _hash(request), "booking_id": done.booking_id, "created_at": now},
+            unique=["key"],
+        )
+    return done.booking_id
+
+
+def reschedule(tx: Tx, terms: Terms, booking_id: str, start: datetime, *, by: str, now: datetime, cause: str) -> None:
+    """Another time, the same booking and UID. by: ``client`` (within the service's window) or ``operator``.
+
+    Moving to the time it has is a no-op. Raises `SlotTaken`, `TooLate`, `NotPossible`.
+    """
+    row, wanted = _locked(tx, terms, booking_id, now=now, cause=cause)
+    after(row.status, Happening.MOVE)
+    if row.starts_at == start:
+        return
+    if by == "client":
+        may_change(wanted.spec, row.starts_at, now)
+    free = _free_start(tx, wanted, start, row.seats, now, moving=row)
+    wish = Completion(wanted, Origin.RESCHEDULED, cause, start=free, booking=row, seats=row.seats, by=by)
+    done = complete(tx, terms, wish, now=now)
+    waitlist.seats_freed(tx, terms, done.freed, now=now, cause=cause)
+
+
+def cancel(tx: Tx, terms: Terms, booking_id: str, *, by: str, now: datetime, cause: str, reason: str = "") -> None:
+    """Cancel, and give the seat to the line. by: ``client``, ``operator`` or ``admin``. Idempotent. Raises `TooLate`, `NotPossible`."""
+    row, wanted = _locked(tx, terms, booking_id, now=now, cause=cause)
+    if row.status == Status.CANCELLED:
+        return
+    if by == "client":
+        may_change(wanted.spec, row.starts_at, now)
+    freed = cancel_all(tx, terms, wanted, [row], by=by, now=now, cause=cause, reason=reason)
+    waitlist.seats_freed(tx, terms, freed, now=now, cause=cause)
+
+
+def cancel_all(
+    tx: Tx, terms: Terms, wanted: Offering, rows: Sequence[Any], *, by: str, now: datetime, cause: str, reason: str = ""
+) -> list[Freed]:
+    """Cancel these bookings of one locked operator. The seats are free afterwards and the caller gives them on: first all
+    of a slot go, then the line is served, or somebody would be promoted into a slot that is being cancelled."""
+    return _end(
+        tx, terms, wanted, rows, Happening.CANCEL, about=About(f"cancelled_by_{by}"), now=now, cause=cause, reason=reason,
+        tell_operator=by != "operator",
+    )  # fmt: skip
+
+
+def move_slot(
+    tx: Tx,
+    terms: Terms,
+    wanted: Offering,
+    slot_id: int,
+    period: Period,
+    *,
+    now: datetime,
+    cause: str,
+    there: bool = True,
+) -> None:
+    """Give a whole slot with its live bookings another time, as its operator wants it: hours and notice don't bind them.
+    Holds that ran out don't stand in the way.
+
+    The operator is locked. there: its event has that time already, and isn't written. The old time goes to the line. Raises `DoesNotFit`; nothing has changed then.
+    """
+    waitlist.seats_freed(tx, terms, claims.expired(tx, wanted.operator_id, now=now), now=now, cause=cause)
+    rows = live_in(tx, slot_id)
+    slot = tx.execute(sa.select(Slot.__table__).where(Slot.id == slot_id)).one()
+    block = Period(period.start - wanted.rules.buffer_before, period.end + wanted.rules.buffer_after)
+    busy = free_time.taken(tx, wanted.operator_id, block, now).busy
+    problem = operator_move_fits(now, period, all_clear=not any(b.overlaps(period) for b in busy))
+    if problem:
+        raise DoesNotFit(problem)
+    if not claims.move(tx, slot.id, operator_id=wanted.operator_id, period=period, block=block):
+        raise DoesNotFit("overlap")
+    withdrawn = waitlist.withdraw_offers(tx, slot.id, wanted.operator_id, now=now)
+    for row in rows:
+        complete(tx, terms, Completion(wanted, Origin.MOVED, cause, booking=row, there=there), now=now)
+    left = Freed(
+        slot.id, wanted.operator_id, slot.service_id, Period(slot.starts_at, slot.ends_at),
+        Period(slot.block_start, slot.block_end), slot.taken, 0, slot.capacity, "",
+    )  # fmt: skip
+    waitlist.seats_freed(tx, terms, [left, *withdrawn], now=now, cause=cause)
+
+
+def answer_proposal(tx: Tx, terms: Terms, booking_id: str, *, accept: bool, now: datetime, cause: str) -> None:
+    """The client's answer to another time that the operator proposed by dragging the event. No: it goes back.
+
+    Raises `NotPossible` where nothing is proposed (any more), `DoesNotFit` where that time was taken meanwhile.
+    """
+    row, wanted = _locked(tx, terms, booking_id, now=now, cause=cause)
+    review = proposal_of(tx, row)
+    if review is None or row.status not in LIVE:
+        raise NotPossible("nothing is proposed for this booking")
+    proposed = Period(*(datetime.fromisoformat(review.detail[key]) for key in ("to", "until")))
+    if accept:
+        move_slot(tx, terms, wanted, row.slot_id, proposed, now=now, cause=cause)  # also who joined a group meanwhile
+    else:
+        entries.insist(tx, row.slot_id, seen=proposed, now=now, cause=cause)
+        timeline.note(tx, row.id, row.operator_id, "proposal_declined", now=now, cause=cause)
+    reviews.resolve(tx, review.id, state="approved" if accept else "dismissed", by="client", now=now)
+
+
+def proposal_of(tx: Tx, row: Any) -> Any:
+    """The open review with the time that the operator proposes for this booking in place of the one it has, or None."""
+    query = sa.select(Review.__table__).where(
+        Review.kind == "move", Review.state == "open", Review.slot_id == row.slot_id
+    )
+    found = [r for r in tx.execute(query.order_by(Review.id.desc())) if r.detail.get("why") == "propose"]
+    instead = row.starts_at.astimezone(UTC).isoformat()
+    return found[0] if found and found[0].detail["from"] == instead else None
+
+
+def live_in(tx: Tx, slot_id: int) -> list[Any]:
+    """The bookings that hold seats of a slot, the oldest first."""
+    query = sa.select(Booking.__table__).where(Booking.slot_id == slot_id, Booking.status.in_(LIVE))
+    return list(tx.execute(query.order_by(Booking.created_at, Booking.id)).all())
+
+
+def decide(tx: Tx, terms: Terms, booking_id: str, decision: str, *, now: datetime, cause: str) -> None:
+    """Approve or decline what waits for approval. decision: ``confirm`` or ``decline``. Repeating is a no-op. Raises `NotPossible`."""
+    row, wanted = _locked(tx, terms, booking_id, now=now, cause=cause)
+    if decision == "confirm":
+        if row.status == Status.CONFIRMED or (row.status == Status.PENDING and "approval" not in row.waits_for):
+            return
+        after(row.status, Happening.CONFIRM)
+        complete(tx, terms, Completion(wanted, Origin.DECIDED, cause, booking=row, decided="approval"), now=now)
+        return
+    if row.status == Status.DECLINED:
+        return
+    turn_down(tx, terms, wanted, row, Happening.DECLINE, now=now, cause=cause)
+
+
+def turn_down(
+    tx: Tx,
+    terms: Terms,
+    wanted: Offering,
+    row: Any,
+    happening: Happening,
+    *,
+    now: datetime,
+    cause: str,
+    reason: str = "",
+) -> None:
+    """End a pending booking of a locked operator, ``DECLINE`` or ``EXPIRE``; its seats go to the line."""
+    about = About.DECLINED if happening is Happening.DECLINE else About.EXPIRED
+    freed = _end(
+        tx, terms, wanted, [row], happening, about=about, now=now, cause=cause, reason=reason, tell_operator=False
+    )
+    waitlist.seats_freed(tx, terms, freed, now=now, cause=cause)
+
+
+def mark(tx: Tx, terms: Terms, booking_id: str, happening: Happening, *, now: datetime, cause: str) -> None:
+    """``COMPLETE``, ``NO_SHOW`` or ``UNDO_NO_SHOW``. Repeating is a no-op. Raises `NotPossible`."""
+    row, _ = _locked(tx, terms, booking_id, now=now, cause=cause)
+    aims = {Happening.COMPLETE: Status.COMPLETED, Happening.NO_SHOW: Status.NO_SHOW}
+    if row.status == aims.get(happening):
+        return
+    status = after(row.status, happening)
+    if happening is Happening.UNDO_NO_SHOW and row.ends_at <= now:
+        status = Status.COMPLETED
+    tx.execute(sa.update(Booking).where(Booking.id == row.id).values(status=status, updated_at=now))
+    timeline.note(tx, row.id, row.operator_id, happening.value, now=now, cause=cause)
+
+
+def confirm_attendance(tx: Tx, booking_id: str, *, now: datetime, cause: str) -> None:
+    """The client says they come. Idempotent. Raises `NotFound`, `NotPossible`."""
+    row = _row(tx, booking_id)
+    if row.status not in LIVE:
+        after(row.status, Happening.MOVE)  # says why not
+    if row.attendance_confirmed_at is None:
+        tx.execute(sa.update(Booking).where(Booking.id == row.id).values(attendance_confirmed_at=now, updated_at=now))
+        timeline.note(tx, row.id, row.operator_id, "attendance_confirmed", now=now, cause=cause)
+
+
+def id_of(tx: Tx, token: str) -> str:
+    """The booking that a client's token opens. Raises `NotFound`."""
+    booking_id = tx.execute(sa.select(Booking.id).where(Booking.token == token)).scalar()
+    if booking_id is None:
+        raise NotFound("there is no such booking")
+    return str(booking_id)
+
+
+# --- inside -----------------------------------------------------------------------------------------------------
+
+
+def _end(
+    tx: Tx, terms: Terms, wanted: Offering, rows: Sequence[Any], happening: Happening, *, about: About, now: datetime,
+    cause: str, reason: str, tell_operator: bool,
+) -> list[Freed]:  # fmt: skip
+    freed: dict[int, Freed] = {}
+    reason = said(reason, LONGEST_REASON)
+    for row in rows:
+        status = after(row.status, happening)
+        tx.execute(
+            sa.update(Booking)
+            .where(Booking.id == row.id)
+            .values(
+                status=status, revision=row.revision + 1, updated_at=now, reason=reason, waits_for="", expires_at=None
+            )
+        )
+        gone = row_of(tx, row.id)
+        timeline.note(
+            tx, row.id, row.operator_id, str(status), now=now, cause=cause, revision=gone.revision, reason=reason
+        )
+        tell(tx, gone, about, "client", now=now, cause=cause)
+        if tell_operator:
+            tell(tx, gone, about, "operator", now=now, cause=cause)
+        seats = claims.release(tx, f"booking:{row.id}", operator_id=row.operator_id)
+        if seats is not None:
+            before = freed.get(row.slot_id)
+            freed[row.slot_id] = seats if before is None else _joined(before, seats)
+    for slot_id in {row.slot_id for row in rows}:
+        refresh_event(tx, terms, wanted, slot_id, now=now, cause=cause)
+    return list(freed.values())
+
+
+def _joined(first: Freed, second: Freed) -> Freed:
+    return Freed(
+        second.slot_id, second.operator_id, second.service_id, second.period, second.block,
+        first.seats + second.seats, second.left, second.capacity, second.holder,
+    )  # fmt: skip
+
+
+def _row(tx: Tx, booking_id: str) -> Any:
+    row = tx.execute(sa.select(Booking.__table__).where(Booking.id == booking_id)).one_or_none()
+    if row is None:
+        raise NotFound("there is no such booking")
+    return row
+
+
+def _locked(tx: Tx, terms: Terms, booking_id: str, *, now: datetime, cause: str) -> tuple[Any, Offering]:
+    """The booking as it is once its operator is ours."""
+    _lock(tx, terms, _row(tx, booking_id).operator_id, now=now, cause=cause)
+    row = _row(tx, booking_id)
+    return row, offering_by_id(tx, row.service_id)
+
+
+def _lock(tx: Tx, terms: Terms, operator_id: int, *, now: datetime, cause: str) -> None:
+    """Take the operator's lock, and give what expired holds kept to the line before anybody else can have it."""
+    claims.lock_operator(tx, operator_id)
+    waitlist.seats_freed(tx, terms, claims.expired(tx, operator_id, now=now), now=now, cause=cause)
+
+
+def _free_start(tx: Tx, wanted: Offering, start: datetime, seats: int, now: datetime, *, moving: Any = None) -> Start:
+    around = _taken_around(tx, wanted, start, now)
+    if moving is not None:
+        # One's own place doesn't stand in one's own way, unless others are in that slot too.
+        own = tx.execute(sa.select(Slot.taken).where(Slot.id == moving.slot_id)).scalar_one()
+        if own == moving.seats:
+            others = [s for s in around.slots if s.slot_id != moving.slot_id]
+            around = Taken(around.busy, others, around.openings)
+    found = availability.find(wanted.rules, start, now, around)
+    if found is None or found.state is not SlotState.OPEN or found.seats_left < seats:
+        raise taken(tx, wanted, start, now, seats=seats)
+    return found
+
+
+def _taken_around(tx: Tx, wanted: Offering, start: datetime, now: datetime) -> Taken:
+    reach = wanted.rules.reach
+    return free_time.taken(tx, wanted.operator_id, Period(start, start).widened(reach, reach), now)
+
+
+def taken(tx: Tx, wanted: Offering, start: datetime, now: datetime, *, seats: int = 1) -> SlotTaken:
+    """The refusal of a start, with the five nearest open ones and whether one may wait."""
+    near = Period(max(now, start - timedelta(days=7)), max(now, start) + timedelta(days=14))
+    reach = wanted.rules.reach
+    around = free_time.taken(tx, wanted.operator_id, near.widened(reach, reach), now)
+    listed = availability.starts(wanted.rules, near, now, around)
+    open_ones = [s.period.start for s in listed if s.state is SlotState.OPEN and s.seats_left >= seats]
+    nearest = sorted(sorted(open_ones, key=lambda s: (abs(s - start), s))[:5])
+    return SlotTaken(nearest, waitlist=(wanted.operator_slug, wanted.slug) if wanted.spec.waitlist.accept else None)
+
+
+def is_still_free(tx: Tx, wanted: Offering, row: Any, now: datetime) -> bool:
+    """Does fresh calendar data leave a pending booking its time: nothing lies over it, and what opened it is still there?
+
+    Who shares the slot with others needs no opening of their own: the slot is kept for them anyway.
+    """
+    period = Period(row.starts_at, row.ends_at)
+    known = free_time.taken(tx, row.operator_id, period, now, for_the_line=True)
+    if any(busy.overlaps(period) for busy in known.busy):
+        return False
+    alone = sum(slot.taken for slot in known.slots if slot.slot_id == row.slot_id) == row.seats
+    if not wanted.rules.calendar_openings or not alone:
+        return True
+    rules = replace(wanted.rules, notice=timedelta())
+    return availability.find(rules, row.starts_at, now, Taken(openings=known.openings)) is not None
+
+
+def _check_hold(tx: Tx, wanted: Offering, token: str, start: datetime, seats: int, now: datetime) -> None:
+    held = tx.execute(
+        sa.select(Seat.seats, Slot.starts_at, Slot.service_id)
+        .join(Slot, Slot.id == Seat.slot_id)
+        .where(Seat.holder == f"hold:{token}", Seat.expires_at > now)
+    ).one_or_none()
+    if held is None:
+        raise HoldExpired
+    if (held.service_id, held.starts_at, held.seats) != (wanted.service_id, start, seats):
+        raise Invalid([FieldError("hold", "other_time", "this hold is for another time or number of seats")])
+
+
+def _answered_before(tx: Tx, key: str, request: Mapping[str, Any]) -> str:
+    row = tx.execute(
+        sa.select(IdempotencyKey.body_hash, IdempotencyKey.booking_id).where(IdempotencyKey.key == key)
+    ).one_or_none()
+    if row is None:
+        return ""
+    if row.body_hash != _hash(request):
+        raise KeyReused(str(row.booking_id))
+    return str(row.booking_id)
+
+
+def forget_answers(tx: Tx, now: datetime, *, limit: int = 1000) -> int:
+    """Idempotency keys of yesterday, a small batch at a time: they are kept for 24 hours. Returns how many."""
+    old = sa.select(IdempotencyKey.key).where(IdempotencyKey.created_at < now - KEPT_ANSWERS)
+    batch = old.order_by(IdempotencyKey.created_at).limit(limit)
+    return tx.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.key.in_(batch))).rowcount
+
+
+def _hash(request: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
+
+
+__all__ = [
+    "HOLD_MINUTES", "Held", "book", "cancel", "cancel_all", "confirm_attendance", "decide", "drop_hold", "forget_answers",
+    "hold", "id_of", "is_still_free", "mark", "reschedule", "scope_of", "taken", "turn_down",
+]  # fmt: skip

@@ -1,0 +1,133 @@
+"""What operators and admins look through: bookings and the line, page by page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from booking import waitlist
+from booking.errors import FieldError, Invalid
+from booking.tables import Booking, Service, WaitlistEntry
+from ledger.db import Tx
+from ledger.tables import Operator
+
+PAGE = 50
+
+
+def bookings(
+    tx: Tx,
+    *,
+    operator_id: int | None = None,
+    operator: str = "",
+    service: str = "",
+    status: str = "",
+    first: datetime | None = None,
+    last: datetime | None = None,
+    text: str = "",
+    cursor: str = "",
+    limit: int = PAGE,
+) -> tuple[list[dict[str, Any]], str]:
+    """Newest appointments first, and the cursor of the next page (``""`` at the end). text: part of a name or address.
+    Raises `Invalid`."""
+    query = (
+        sa.select(
+            Booking.id, Booking.status, Booking.waits_for, Booking.starts_at.label("start"), Booking.ends_at.label("end"),
+            Booking.seats, Booking.revision, Booking.client_name, Booking.client_email, Booking.created_at,
+            Operator.slug.label("operator"), Service.slug.label("service"), Booking.slot_id,
+        )
+        .join(Operator, Operator.id == Booking.operator_id)
+        .join(Service, Service.id == Booking.service_id)
+        .order_by(Booking.starts_at.desc(), Booking.id.desc())
+        .limit(limit + 1)
+    )  # fmt: skip
+    conditions: list[tuple[object, Callable[[], sa.ColumnElement[bool]]]] = [
+        (operator_id, lambda: Booking.operator_id == operator_id),
+        (operator, lambda: Operator.slug == operator),
+        (service, lambda: Service.slug == service),
+        (status, lambda: Booking.status == status),
+        (first, lambda: Booking.starts_at >= first),
+        (last, lambda: Booking.starts_at < last),
+    ]
+    query = query.where(*(condition() for given, condition in conditions if given))
+    if text:
+        named = (sa.func.lower(column) for column in (Booking.client_name, Booking.client_email))
+        query = query.where(sa.or_(*(name.contains(text.lower(), autoescape=True) for name in named)))
+    if cursor:
+        moment, last_id = _place(cursor)
+        query = query.where(
+            sa.or_(Booking.starts_at < moment, sa.and_(Booking.starts_at == moment, Booking.id < last_id))
+        )
+    rows = [dict(r._mapping) for r in tx.execute(query)]
+    more = f"{rows[limit - 1]['start'].isoformat()}_{rows[limit - 1]['id']}" if len(rows) > limit else ""
+    return rows[:limit], more
+
+
+def _place(cursor: str) -> tuple[datetime, str]:
+    at, _, last_id = cursor.partition("_")
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or not re.fullmatch("[0-9a-f]+", last_id):
+        raise Invalid([FieldError("cursor", "unknown_cursor", "a cursor of an earlier page is needed")])
+    return moment, last_id
+
+
+def line(
+    tx: Tx,
+    *,
+    operator_id: int | None = None,
+    service: str = "",
+    status: str = "waiting",
+    limit: int = PAGE,
+    after: int = 0,
+) -> list[dict[str, Any]]:
+    """Those who wait, in the order in which they came, from an id on."""
+    query = (
+        sa.select(WaitlistEntry.__table__, Operator.slug.label("operator"), Service.slug.label("service"))
+        .join(Operator, Operator.id == WaitlistEntry.operator_id)
+        .join(Service, Service.id == WaitlistEntry.service_id)
+        .where(WaitlistEntry.status == status, WaitlistEntry.id > after)
+        .order_by(WaitlistEntry.id)
+        .limit(limit)
+    )
+    if operator_id is not None:
+        query = query.where(WaitlistEntry.operator_id == operator_id)
+    if service:
+        query = query.where(Service.slug == service)
+    return [
+        {
+            "id": row.id, "operator": row.operator, "service": row.service, "status": row.status, "accept": row.accept,
+            "seats": row.seats, "priority": row.priority, "position": waitlist.position(tx, row), "start": row.wish_start,
+            "from": row.first_date, "to": row.last_date, "client_name": row.client_name, "client_email": row.client_email,
+            "created_at": row.created_at,
+        }
+        for row in tx.execute(query)
+    ]  # fmt: skip
+
+
+def owner_of_booking(tx: Tx, booking_id: str) -> int | None:
+    """Whose booking it is; None for one that doesn't exist."""
+    return tx.execute(sa.select(Booking.operator_id).where(Booking.id == booking_id)).scalar()
+
+
+def owner_of_entry(tx: Tx, entry_id: int) -> Any:
+    """``(operator_id, token)`` of a place in line, or None."""
+    return tx.execute(
+        sa.select(WaitlistEntry.operator_id, WaitlistEntry.token).where(WaitlistEntry.id == entry_id)
+    ).one_or_none()
+
+
+def counts(tx: Tx, *, operator_id: int | None = None) -> dict[str, int]:
+    """Bookings by status, and how many wait."""
+    query = sa.select(Booking.status, sa.func.count()).group_by(Booking.status)
+    waiting = sa.select(sa.func.count()).where(WaitlistEntry.status == "waiting")
+    if operator_id is not None:
+        query = query.where(Booking.operator_id == operator_id)
+        waiting = waiting.where(WaitlistEntry.operator_id == operator_id)
+    found = {str(status): int(number) for status, number in tx.execute(query).all()}
+    return {**found, "waiting": int(tx.execute(waiting).scalar_one())}

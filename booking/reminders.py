@@ -1,0 +1,75 @@
+"""The reminder before an appointment: planned when the booking is completed, decided anew when its time has come."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from booking.catalogue import offering_by_id
+from booking.letters import About
+from booking.states import Status
+from booking.tables import Booking
+from ledger import outbox
+from ledger.backoff import NotYet
+from ledger.db import Tx
+from ledger.messages import RemindBooking, SendMail
+
+NIGHT = time(22)
+MORNING = time(7)
+EVENING = time(21)
+"""When a reminder goes that would fall into the night before an early appointment."""
+
+
+def remind_at(start: datetime, hours: int, zone: str) -> datetime | None:
+    """When to remind of an appointment; None for never. hours: before the start. zone: the client's.
+
+    Nobody is woken between 22 and 7: it waits for the morning, unless that leaves less than half of the hours; then it
+    goes on the evening before.
+    """
+    if hours <= 0:
+        return None
+    wanted = start - timedelta(hours=hours)
+    local = wanted.astimezone(ZoneInfo(zone))
+    if not _is_night(local):
+        return wanted
+    night_of = local.date() if local.time() >= NIGHT else local.date() - timedelta(days=1)
+    morning = datetime.combine(night_of + timedelta(days=1), MORNING, local.tzinfo).astimezone(start.tzinfo)
+    if start - morning >= timedelta(hours=hours) / 2:
+        return morning
+    return datetime.combine(night_of, EVENING, local.tzinfo).astimezone(start.tzinfo)
+
+
+def plan(tx: Tx, row: Any, hours: int, *, scope: outbox.Scope, now: datetime, cause: str) -> None:
+    """Remind a confirmed booking's client in time. Whoever books later than that has just read the confirmation."""
+    due = remind_at(row.starts_at, hours, row.client_timezone)
+    if due is not None and due > now:
+        outbox.append(tx, RemindBooking(row.id, row.revision), now=now, not_before=due, scope=scope, cause=cause)
+
+
+def remind(tx: Tx, message: RemindBooking, *, now: datetime, cause: str) -> None:
+    """Ask for the mail, if the booking is still what was planned for and hasn't begun. Raises `NotYet` where the service
+    reminds later by now, or where it has become night meanwhile."""
+    row = tx.execute(sa.select(Booking.__table__).where(Booking.id == message.booking_id)).one_or_none()
+    if row is None or row.revision != message.revision or row.status != Status.CONFIRMED or row.starts_at <= now:
+        return
+    due = remind_at(row.starts_at, offering_by_id(tx, row.service_id).spec.reminder_hours, row.client_timezone)
+    if due is None:
+        return
+    if due > now:
+        raise NotYet("the service reminds later", due - now)
+    local = now.astimezone(ZoneInfo(row.client_timezone))
+    if _is_night(local):
+        day = local.date() + timedelta(days=1) if local.time() >= NIGHT else local.date()
+        morning = datetime.combine(day, MORNING, local.tzinfo).astimezone(now.tzinfo)
+        if morning >= row.starts_at:
+            return  # too late to be of use to a sleeper
+        raise NotYet("it is night where the client is", morning - now)
+    scope = outbox.Scope(row.operator_id, row.service_id, row.slot_id, row.id)
+    outbox.append(tx, SendMail(row.id, row.revision, About.REMINDER, "client"), now=now, scope=scope, cause=cause)
+
+
+def _is_night(local: datetime) -> bool:
+    return local.time() >= NIGHT or local.time() < MORNING

@@ -1,0 +1,133 @@
+"""Services, bookings and the people waiting. One class a table; what a column means is said here once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ledger.db import Base, Json
+from ledger.tables import Id
+
+
+class Service(Base):
+    """Something that can be booked with an operator. spec: `booking.services.ServiceSpec` as JSON, checked on the way in."""
+
+    __tablename__ = "service"
+    __table_args__ = (sa.UniqueConstraint("operator_id", "slug"),)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    operator_id: Mapped[int] = mapped_column(sa.ForeignKey("operator.id", ondelete="CASCADE"))
+    slug: Mapped[str]
+    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    active: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime]
+
+
+class Booking(Base):
+    """One client's place in one slot.
+
+    token: the client's key to it, unguessable. uid, organizer_tag: of the invitation, never changed. revision: its
+    SEQUENCE. waits_for: why it is pending: ``approval``, ``fresh`` (calendar data), both with a comma. expires_at: when
+    a pending one is over. voice: who invites the client, fixed at creation (P8). partstat: the last answer of the
+    client's calendar to our invitation; reply_sequence, reply_dtstamp: the revision it answered, and when it was given.
+    """
+
+    __tablename__ = "booking"
+    __table_args__ = (sa.Index("ix_booking_service_starts", "service_id", "starts_at"),)
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    token: Mapped[str] = mapped_column(unique=True)
+    operator_id: Mapped[int] = mapped_column(sa.ForeignKey("operator.id", ondelete="CASCADE"), index=True)
+    service_id: Mapped[int] = mapped_column(sa.ForeignKey("service.id", ondelete="CASCADE"))
+    slot_id: Mapped[int] = mapped_column(Id, index=True)
+    seats: Mapped[int]
+    status: Mapped[str]
+    waits_for: Mapped[str] = mapped_column(default="")
+    expires_at: Mapped[datetime | None]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    client_name: Mapped[str]
+    client_email: Mapped[str] = mapped_column(index=True)
+    client_timezone: Mapped[str]
+    language: Mapped[str]
+    answers: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    revision: Mapped[int] = mapped_column(default=0)
+    uid: Mapped[str] = mapped_column(unique=True)
+    organizer_tag: Mapped[str] = mapped_column(unique=True)
+    voice: Mapped[str] = mapped_column(default="service")
+    invited: Mapped[bool] = mapped_column(default=False)
+    waitlist_entry_id: Mapped[int | None] = mapped_column(Id)
+    attendance_confirmed_at: Mapped[datetime | None]
+    partstat: Mapped[str] = mapped_column(default="")
+    reply_sequence: Mapped[int | None]
+    reply_dtstamp: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(sa.Text, default="")
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class IdempotencyKey(Base):
+    """What was answered to a request with this header, so that a repeat gets the same answer."""
+
+    __tablename__ = "idempotency_key"
+    key: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
+    body_hash: Mapped[str] = mapped_column(sa.String(64))
+    booking_id: Mapped[str] = mapped_column(sa.String(32))
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class WaitlistEntry(Base):
+    """Somebody waiting. The wish is one start (``wish_start``) or a range of local dates with weekdays and hours.
+
+    weekdays: bit mask, Monday 1; 127 is any day. between_*: minutes of the day in the operator's zone. first_date,
+    last_date: the wish's days in the operator's zone, also for one start, so that one index finds who may fit.
+    """
+
+    __tablename__ = "waitlist_entry"
+    __table_args__ = (
+        sa.Index(
+            "ix_waitlist_line",
+            "service_id",
+            sa.text("priority DESC"),
+            "id",
+            sqlite_where=sa.text("status = 'waiting'"),
+            postgresql_where=sa.text("status = 'waiting'"),
+        ),
+    )
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    token: Mapped[str] = mapped_column(unique=True)
+    operator_id: Mapped[int] = mapped_column(sa.ForeignKey("operator.id", ondelete="CASCADE"), index=True)
+    service_id: Mapped[int] = mapped_column(sa.ForeignKey("service.id", ondelete="CASCADE"))
+    status: Mapped[str] = mapped_column(default="waiting")
+    accept: Mapped[str] = mapped_column(default="auto")
+    seats: Mapped[int] = mapped_column(default=1)
+    priority: Mapped[int] = mapped_column(default=0)
+    wish_start: Mapped[datetime | None]
+    first_date: Mapped[str] = mapped_column(sa.String(10))
+    last_date: Mapped[str] = mapped_column(sa.String(10))
+    weekdays: Mapped[int] = mapped_column(default=127)
+    between_start: Mapped[int] = mapped_column(default=0)
+    between_end: Mapped[int] = mapped_column(default=1440)
+    client_name: Mapped[str]
+    client_email: Mapped[str] = mapped_column(index=True)
+    client_timezone: Mapped[str]
+    language: Mapped[str]
+    answers: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    booking_id: Mapped[str | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Offer(Base):
+    """A freed seat, kept for one waiting client until ``expires_at``. Its seats are held as ``offer:ID`` in the ledger."""
+
+    __tablename__ = "offer"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    entry_id: Mapped[int] = mapped_column(sa.ForeignKey("waitlist_entry.id", ondelete="CASCADE"), index=True)
+    slot_id: Mapped[int] = mapped_column(Id)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    status: Mapped[str] = mapped_column(default="open")  # open, accepted, declined, expired, withdrawn
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime]

@@ -1,0 +1,1 @@
+"""THE OUTSIDE: calendars and mailboxes. Knows no database and no settings."""

@@ -1,0 +1,1 @@
+"""Honest local servers for tests and the demo."""

@@ -1,0 +1,1 @@
+"""THE BOOKS: slots, busy time, outbox, pauses; settings, database, clock."""

@@ -1,0 +1,384 @@
+"""What may be asked for later (imperative), and what may have happened (past tense). Pure values.
+
+``key`` makes a message unique: appending it again does nothing. ``merges``: unique only while it waits, for things
+that may be wanted again. ``line``: messages with the same line run one after the other, in order.
+``automation``: which pause holds it (INTERFACE §5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from typing import Any, ClassVar, get_type_hints
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Base of all. The fields are the body; they are JSON values or instants."""
+
+    merges: ClassVar[bool] = False
+    automation: ClassVar[str] = ""
+
+    @property
+    def key(self) -> str:
+        """Deterministic: the kind and every field."""
+        return ":".join([type(self).__name__, *(_text(getattr(self, f.name)) for f in fields(self))])
+
+    @property
+    def line(self) -> str:
+        """By default nobody waits for anybody."""
+        return self.key
+
+
+# --- commands to sync -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PullCalendar(Message):
+    """Read one calendar's changes into the ledger."""
+
+    calendar_id: int
+    merges: ClassVar[bool] = True
+
+    @property
+    def line(self) -> str:
+        """One pull of a calendar at a time."""
+        return f"calendar:{self.calendar_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class PushEvent(Message):
+    """Make the provider's event of a slot equal the wish, at least up to ``version``."""
+
+    slot_event_id: int
+    version: int
+    automation: ClassVar[str] = "push"
+
+    @property
+    def line(self) -> str:
+        """One write to an event at a time."""
+        return f"event:{self.slot_event_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class LookForEvent(Message):
+    """An event of ours is missing since an instant; look again (P5). look: 1 at once, 2 at the end of the grace."""
+
+    slot_event_id: int
+    missing_since: datetime
+    look: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepEvent(Message):
+    """A create had to be repeated where the provider can't refuse the second one: look for what it may have left."""
+
+    slot_event_id: int
+    merges: ClassVar[bool] = True
+    automation: ClassVar[str] = "push"
+
+    @property
+    def line(self) -> str:
+        """Not while the event is being written."""
+        return f"event:{self.slot_event_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChannel(Message):
+    """Have a calendar's provider call us when it changes: open a channel, or renew the one that is there."""
+
+    calendar_id: int
+    merges: ClassVar[bool] = True
+
+    @property
+    def line(self) -> str:
+        """One channel of a calendar at a time."""
+        return f"channel:{self.calendar_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CloseChannel(Message):
+    """Tell a provider not to call us through this channel any more."""
+
+    channel_id: str
+    merges: ClassVar[bool] = True
+
+
+# --- facts from sync --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCancellation(Message):
+    """The operator deleted a slot's event, proven by a second look."""
+
+    slot_event_id: int
+    slot_id: int
+    automation: ClassVar[str] = "cancel"
+
+    @property
+    def line(self) -> str:
+        """Facts about one slot in their order."""
+        return f"facts:{self.slot_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteMove(Message):
+    """The operator gave a slot's event another time. version: of the wish that it was moved away from."""
+
+    slot_event_id: int
+    slot_id: int
+    version: int
+    start: datetime
+    end: datetime
+    automation: ClassVar[str] = "move"
+
+    @property
+    def line(self) -> str:
+        """Facts about one slot in their order."""
+        return f"facts:{self.slot_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOverlap(Message):
+    """A foreign event now lies over a taken slot."""
+
+    slot_id: int
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GuestDeclined(Message):
+    """The client declined an invitation that the operator's own account sent (P8). version: of the wish it was sent for."""
+
+    slot_event_id: int
+    slot_id: int
+    version: int
+    automation: ClassVar[str] = "cancel"
+
+    @property
+    def line(self) -> str:
+        """Facts about one slot in their order."""
+        return f"facts:{self.slot_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestAccepted(Message):
+    """The client accepted an invitation that the operator's own account sent."""
+
+    slot_event_id: int
+    slot_id: int
+    version: int
+
+    @property
+    def line(self) -> str:
+        """Facts about one slot in their order."""
+        return f"facts:{self.slot_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFreed(Message):
+    """Busy time went away or hours were opened; it stays closed until the people waiting had their turn."""
+
+    operator_id: int
+    merges: ClassVar[bool] = True
+    automation: ClassVar[str] = "promote"
+
+    @property
+    def line(self) -> str:
+        """One after the other for an operator."""
+        return f"freed:{self.operator_id}"
+
+
+# --- facts from clients' mail -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MailFact(Message):
+    """What one mail to us says. mail: sha256 of its bytes, hex. tag: of the organizer address it was sent to, ``""`` if
+    to none; knowing it proves that somebody has the invitation."""
+
+    mail: str
+    tag: str
+
+    @property
+    def key(self) -> str:
+        """As for all, but hashed: it may hold what people wrote, and is as long as they like."""
+        said = chr(31).join(_text(getattr(self, f.name)) for f in fields(self))
+        return f"{type(self).__name__}:{sha256(said.encode()).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReply(MailFact):
+    """A client's calendar answered an invitation of ours, or somebody wants us to believe that.
+
+    method: ``REPLY``; another one is what only an organizer may say, or a ``COUNTER`` without a time. said_at: DTSTAMP,
+    never later than the mail came. attendee: bare address. verdict: ``pass``, ``fail``, ``unknown`` (RFC 8601).
+    """
+
+    uid: str
+    method: str
+    sequence: int
+    said_at: datetime
+    partstat: str
+    attendee: str
+    comment: str
+    verdict: str
+
+    @property
+    def line(self) -> str:
+        """Answers to one invitation in the order in which they came."""
+        return f"answers:{self.tag or self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientDeclined(ClientReply):
+    """The client's calendar declined; the fields are those of `ClientReply`."""
+
+    automation: ClassVar[str] = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCounter(MailFact):
+    """The client's calendar asks for another time. The other fields are those of `ClientReply`."""
+
+    uid: str
+    sequence: int
+    said_at: datetime
+    start: datetime
+    end: datetime
+    verdict: str
+
+    @property
+    def line(self) -> str:
+        """Answers to one invitation in the order in which they came."""
+        return f"answers:{self.tag or self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRefresh(MailFact):
+    """The client's calendar asks for the newest version of an invitation."""
+
+    uid: str
+    verdict: str
+
+    @property
+    def line(self) -> str:
+        """Answers to one invitation in the order in which they came."""
+        return f"answers:{self.tag or self.uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class MailBounced(MailFact):
+    """A mail of ours came back. message_id: of ours, ``""`` where the report doesn't tell. status: RFC 3463. permanent: it
+    won't arrive; else it is still being tried."""
+
+    message_id: str
+    status: str
+    permanent: bool
+    diagnostic: str
+
+
+# --- commands to booking ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteWaitlist(Message):
+    """A seat was freed while promotion was paused; `holder` keeps it from strangers until this runs."""
+
+    operator_id: int
+    holder: str
+    automation: ClassVar[str] = "promote"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireHold(Message):
+    """A hold's time is over: give its seats to the line, or back."""
+
+    operator_id: int
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireOffer(Message):
+    """An offer's time is over: the next in line."""
+
+    offer_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecidePending(Message):
+    """A booking waits for fresh calendar data or for approval; decide it when the former is there or the latter's time is over."""
+
+    booking_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteBooking(Message):
+    """The appointment is over."""
+
+    booking_id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemindBooking(Message):
+    """The appointment is near; the revision that was planned for."""
+
+    booking_id: str
+    revision: int
+    automation: ClassVar[str] = "remind"
+
+
+@dataclass(frozen=True, slots=True)
+class SendMail(Message):
+    """One mail to one person about one revision. audience: ``client`` or ``operator``. about: which message it is; what
+    follows a colon makes it another one of the same words.
+
+    To somebody in the line: ``booking_id`` is ``entry:ID`` and the revision is the id of the offer, or 0.
+    """
+
+    booking_id: str
+    revision: int
+    about: str
+    audience: str
+
+    @property
+    def line(self) -> str:
+        """A person gets the messages about a booking in order."""
+        return f"mail:{self.booking_id}:{self.audience}"
+
+
+KINDS: dict[str, type[Message]] = {
+    kind.__name__: kind
+    for kind in (
+        PullCalendar, PushEvent, LookForEvent, SweepEvent, OpenChannel, CloseChannel, RemoteCancellation, RemoteMove, RemoteOverlap,
+        GuestDeclined, GuestAccepted, TimeFreed,
+        ClientReply, ClientDeclined, ClientCounter, ClientRefresh, MailBounced,
+        PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, SendMail,
+    )
+}  # fmt: skip
+
+
+def to_body(message: Message) -> dict[str, Any]:
+    """The fields as JSON values."""
+    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(message).items()}
+
+
+def from_body(kind: str, body: dict[str, Any]) -> Message:
+    """The message again. Raises KeyError for a kind of another version."""
+    cls = KINDS[kind]
+    instants = _instants(kind)
+    return cls(**{k: datetime.fromisoformat(v) if k in instants else v for k, v in body.items()})
+
+
+@cache
+def _instants(kind: str) -> frozenset[str]:
+    return frozenset(name for name, hint in get_type_hints(KINDS[kind]).items() if hint is datetime)
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,149 @@
+"""What is paused, and for whom. A pause is a matter of leasing: held rows stay in the outbox, in their order (P10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ledger.db import Tx
+from ledger.tables import OutboxMessage, Pause, PauseItem
+
+AUTOMATIONS = ("cancel", "move", "promote", "no_show", "remind", "push")
+SCOPES = ("global", "operator", "service", "slot", "booking")
+
+
+def pause(
+    tx: Tx,
+    *,
+    scope: str,
+    target: str,
+    automations: Sequence[str],
+    now: datetime,
+    reason: str = "",
+    until: datetime | None = None,
+    made_by: str = "",
+) -> int:
+    """Hold these automations from the commit on. target: id of the operator, service, slot or booking; ``""`` for global."""
+    wanted = list(AUTOMATIONS) if list(automations) == ["all"] else list(dict.fromkeys(automations))
+    if scope not in SCOPES or not wanted or any(a not in AUTOMATIONS for a in wanted):
+        raise ValueError("unknown scope or automation")
+    pause_id: int = tx.execute(
+        sa.insert(Pause)
+        .values(
+            scope=scope, target=target, automations=wanted, reason=reason, made_by=made_by, created_at=now, until=until
+        )
+        .returning(Pause.id)
+    ).scalar_one()
+    key = scope if scope == "global" else f"{scope}:{target}"
+    tx.execute(
+        sa.insert(PauseItem),
+        [{"pause_id": pause_id, "scope_key": key, "automation": a, "until": until} for a in wanted],
+    )
+    return pause_id
+
+
+def resume(tx: Tx, pause_id: int, *, now: datetime) -> bool:
+    """End a pause; what waited runs in its order."""
+    tx.execute(sa.delete(PauseItem).where(PauseItem.pause_id == pause_id))
+    ended = tx.execute(sa.update(Pause).where(Pause.id == pause_id, Pause.ended_at.is_(None)).values(ended_at=now))
+    tx.info["wake"] = True
+    return ended.rowcount == 1
+
+
+def is_paused(
+    tx: Tx,
+    automation: str,
+    *,
+    now: datetime,
+    operator_id: int | None = None,
+    service_id: int | None = None,
+    slot_id: int | None = None,
+    booking_id: str | None = None,
+) -> bool:
+    """Is this automation held for that booking, slot, service or operator, or everywhere?"""
+    keys = ["global"]
+    for name, value in (
+        ("operator", operator_id),
+        ("service", service_id),
+        ("slot", slot_id),
+        ("booking", booking_id),
+    ):
+        if value is not None:
+            keys.append(f"{name}:{value}")
+    item = PauseItem
+    query = sa.select(item.id).where(
+        item.scope_key.in_(keys), item.automation == automation, sa.or_(item.until.is_(None), item.until > now)
+    )
+    return tx.execute(query.limit(1)).first() is not None
+
+
+def holding(row: type[OutboxMessage], now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
+    """SQL condition: a pause in force covers this outbox row. now: an instant, or a parameter to be given later."""
+    item = PauseItem
+    return sa.exists().where(
+        item.automation == row.automation,
+        sa.or_(item.until.is_(None), item.until > now),
+        sa.or_(item.scope_key == "global", *(named(item, prefix, column) for prefix, column in _scopes(row))),
+    )
+
+
+def held(tx: Tx, pause_id: int) -> list[dict[str, Any]]:
+    """What waits behind a pause, in the order in which it would run: outbox rows as `outbox.listing` shows them. What
+    was begun before the pause runs to its end and isn't here."""
+    row, item = OutboxMessage, PauseItem
+    covers = sa.exists().where(
+        item.pause_id == pause_id,
+        item.automation == row.automation,
+        sa.or_(item.scope_key == "global", *(named(item, prefix, column) for prefix, column in _scopes(row))),
+    )
+    query = (
+        sa.select(row.id, row.kind, row.body, row.automation, row.operator_id, row.service_id, row.slot_id, row.booking_id,
+                  row.cause, row.created_at)
+        .where(row.state.in_(("waiting", "queued")), covers)
+        .order_by(row.id)
+    )  # fmt: skip
+    return [dict(r._mapping) for r in tx.execute(query)]
+
+
+def discard(tx: Tx, pause_id: int, message_ids: Sequence[int], *, now: datetime) -> list[dict[str, Any]]:
+    """Drop held messages; what isn't held by this pause is left alone. Returns what was dropped."""
+    dropped = [row for row in held(tx, pause_id) if row["id"] in set(message_ids)]
+    tx.execute(
+        sa.update(OutboxMessage)
+        .where(OutboxMessage.id.in_([row["id"] for row in dropped]), OutboxMessage.state != "running")
+        .values(state="discarded", settled_at=now, lease="", leased_until=None)
+    )
+    return dropped
+
+
+def listing(tx: Tx, *, now: datetime) -> list[dict[str, Any]]:
+    """Pauses in force, oldest first."""
+    query = (
+        sa.select(Pause.__table__)
+        .where(Pause.ended_at.is_(None), sa.or_(Pause.until.is_(None), Pause.until > now))
+        .order_by(Pause.id)
+    )
+    return [dict(r._mapping) for r in tx.execute(query)]
+
+
+def named(item: type[PauseItem], prefix: str, column: Any) -> sa.ColumnElement[bool]:
+    """SQL condition: the pause's scope is that row's operator, service, slot or booking."""
+    return item.scope_key == sa.literal(prefix + ":") + sa.cast(column, sa.String)
+
+
+def _scopes(row: type[OutboxMessage]) -> list[tuple[str, Any]]:
+    return [
+        ("operator", row.operator_id),
+        ("service", row.service_id),
+        ("slot", row.slot_id),
+        ("booking", row.booking_id),
+    ]
+
+
+def one(tx: Tx, pause_id: int) -> dict[str, Any] | None:
+    """A pause, in force or not."""
+    row = tx.execute(sa.select(Pause.__table__).where(Pause.id == pause_id)).one_or_none()
+    return dict(row._mapping) if row is not None else None

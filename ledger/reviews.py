@@ -1,0 +1,69 @@
+"""What asks for a human: one open review for one matter."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ledger.db import Tx, insert_ignoring
+from ledger.tables import Review
+
+
+def ask(
+    tx: Tx,
+    kind: str,
+    key: str,
+    *,
+    now: datetime,
+    operator_id: int,
+    connection_id: int | None = None,
+    slot_id: int | None = None,
+    booking_id: str | None = None,
+    detail: dict[str, Any] | None = None,
+) -> bool:
+    """Open a review unless the same matter (`key`) is open already. Returns whether it is new."""
+    return insert_ignoring(
+        tx,
+        Review,
+        {
+            "kind": kind,
+            "key": key,
+            "state": "open",
+            "operator_id": operator_id,
+            "connection_id": connection_id,
+            "slot_id": slot_id,
+            "booking_id": booking_id,
+            "detail": detail or {},
+            "created_at": now,
+            "resolved_by": "",
+            "choice": "",
+        },
+        unique=["key"],
+        where=sa.text("state = 'open'"),
+    )
+
+
+def resolve(tx: Tx, review_id: int, *, state: str, by: str, now: datetime, choice: str = "") -> bool:
+    """Close it as ``approved`` or ``dismissed``; the caller does what that means. False if it was closed already."""
+    changed = tx.execute(
+        sa.update(Review)
+        .where(Review.id == review_id, Review.state == "open")
+        .values(state=state, resolved_at=now, resolved_by=by, choice=choice)
+    )
+    return changed.rowcount == 1
+
+
+def listing(tx: Tx, *, state: str = "open", operator_id: int | None = None) -> list[dict[str, Any]]:
+    """Reviews for people to read, oldest first."""
+    query = sa.select(Review.__table__).where(Review.state == state).order_by(Review.id)
+    if operator_id is not None:
+        query = query.where(Review.operator_id == operator_id)
+    return [dict(r._mapping) for r in tx.execute(query)]
+
+
+def one(tx: Tx, review_id: int) -> dict[str, Any] | None:
+    """A review, open or decided; its row is locked where the database locks rows."""
+    row = tx.execute(sa.select(Review.__table__).where(Review.id == review_id).with_for_update()).one_or_none()
+    return dict(row._mapping) if row is not None else None

@@ -1,0 +1,1 @@
+"""IN AND OUT: how the books meet the calendars."""

@@ -1,0 +1,111 @@
+"""Booking as a visitor does it, in a real Chromium: with a keyboard, without JavaScript, and on a phone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.service import Practice, practice, wait_until
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        CHROMIUM is None and os.environ.get("BROWSER") != "required", reason="no Chromium; `make browser` asks for one"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def anna(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+    """A practice for all of these."""
+    with practice(tmp_path_factory.mktemp("service"), "radicale", "embedded") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    """One browser."""
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[True, False], ids=["javascript", "no-javascript"])
+def tab(request: pytest.FixtureRequest, chromium: object) -> Iterator[object]:
+    """An empty tab of a phone's width; pages must work with and without JavaScript."""
+    context = chromium.new_context(  # type: ignore[attr-defined]
+        java_script_enabled=request.param,
+        viewport={"width": 400, "height": 800},
+        timezone_id="Europe/Berlin",
+        locale="en-GB",
+    )
+    yield context.new_page()
+    context.close()
+
+
+def test_a_visitor_books_moves_and_cancels(anna: Practice, tab: object, request: pytest.FixtureRequest) -> None:
+    who = f"vis{'js' if 'no-' not in request.node.name else 'plain'}"
+    tab.goto(f"{anna.service.url}/anna/consultation")  # type: ignore[attr-defined]
+    tab.locator("a.choice:not(.full)").first.click()  # type: ignore[attr-defined]
+    tab.get_by_label("Your name").fill(who.title())  # type: ignore[attr-defined]
+    tab.get_by_label("Your mail address").fill(f"{who}@example.org")  # type: ignore[attr-defined]
+    tab.get_by_role("button", name="Book this time").press("Enter")  # type: ignore[attr-defined]
+    tab.wait_for_url(re.compile(r"/en/b/"))  # type: ignore[attr-defined]
+    assert tab.locator(".badge").first.inner_text() == "Confirmed"  # type: ignore[attr-defined]
+    wait_until(lambda: anna.service.mails(f"{who}@example.org"))
+    tab.locator("#reschedule summary").click()  # type: ignore[attr-defined]
+    tab.get_by_role("button", name="Move my appointment").click()  # type: ignore[attr-defined]
+    tab.get_by_text("Your appointment has a new time.").wait_for()  # type: ignore[attr-defined]
+    tab.locator("#cancel summary").click()  # type: ignore[attr-defined]
+    tab.get_by_role("button", name="Cancel my appointment").click()  # type: ignore[attr-defined]
+    tab.get_by_text("Your appointment is cancelled.").wait_for()  # type: ignore[attr-defined]
+    wait_until(lambda: [m.method for m in anna.service.mails(f"{who}@example.org")] == ["REQUEST", "REQUEST", "CANCEL"])
+
+
+def test_a_month_needs_few_requests_and_bytes(anna: Practice, chromium: object) -> None:
+    """PERFORMANCE row 14: three requests, 70 kB."""
+    page = chromium.new_page()  # type: ignore[attr-defined]
+    sizes: list[int] = []
+    page.on("response", lambda answer: sizes.append(len(answer.body())) if answer.url.startswith("http") else None)
+    page.goto(f"{anna.service.url}/en/anna/consultation?tz=Europe/Berlin")
+    page.wait_for_load_state("networkidle")
+    page.close()
+    assert len(sizes) <= 3  # the page, its style, its script; the icon is in the page
+    assert sum(sizes) <= 70_000, sizes
+
+
+@pytest.mark.parametrize("language", ["en", "hu", "de", "fr", "es", "it", "ar"])
+def test_no_page_is_wider_than_a_phone(anna: Practice, chromium: object, language: str) -> None:
+    page = chromium.new_page(viewport={"width": 360, "height": 800})  # type: ignore[attr-defined]
+    for path in ("anna/consultation", "anna/consultation?wait=any", "anna"):
+        page.goto(f"{anna.service.url}/{language}/{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, (language, path)
+        assert page.evaluate("document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
+        unlabelled = page.evaluate(
+            "[...document.querySelectorAll('input:not([type=hidden]), select')].filter(e => !e.labels.length).length"
+        )
+        assert unlabelled == 0
+    page.close()
+
+
+def test_pictures_for_the_readme(anna: Practice, chromium: object) -> None:
+    """Written only when asked for: SCREENSHOTS=docs/screenshots make browser."""
+    folder = os.environ.get("SCREENSHOTS")
+    if not folder:
+        pytest.skip("SCREENSHOTS names no folder")
+    page = chromium.new_page(viewport={"width": 900, "height": 760})  # type: ignore[attr-defined]
+    page.goto(f"{anna.service.url}/en/anna/consultation?tz=Europe/Berlin")
+    page.screenshot(path=Path(folder) / "service.png")
+    page.locator("a.choice:not(.full)").nth(1).click()
+    page.screenshot(path=Path(folder) / "book.png")
+    page.close()

@@ -1,0 +1,41 @@
+"""Where the links in operators' mails lead: `api.pages.operator`."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.db import Database
+from tests.support.doors import Doors, open_doors
+
+
+@pytest.fixture
+def doors(sqlite: Database) -> Doors:
+    return open_doors(sqlite, talk={"confirmation": "approval"})
+
+
+def test_a_key_opens_and_buttons_decide(doors: Doors) -> None:
+    booking = doors.desk.book(doors.desk.at(9, 1), "kata")
+    path, key = f"/operator/bookings/{booking}", doors.token("operator:anna")
+    asked = doors.client.get(path)
+    assert (asked.status_code, "kata@example.org" in asked.text) == (200, False)
+    shown = doors.client.post(path, data={"key": key})
+    assert "kata@example.org" in shown.text
+    assert doors.desk.seen(booking).status == "pending"
+    assert doors.client.post(path, data={"key": key, "act": "confirm"}).status_code == 200
+    assert doors.desk.seen(booking).status == "confirmed"
+    assert doors.client.post(path, data={"key": key, "act": "decline"}).status_code == 409
+    assert doors.client.post(path, data={"key": key, "act": "cancel"}).status_code == 200
+    assert doors.desk.seen(booking).status == "cancelled"
+
+
+def test_no_other_key_tells_or_changes_anything(doors: Doors) -> None:
+    booking = doors.desk.book(doors.desk.at(9, 1), "kata")
+    doors.admin(
+        "POST", "/operators", json={"slug": "ben", "name": "Ben", "email": "b@practice.example", "timezone": "UTC"}
+    )
+    for key in ("", "sl_wrong", doors.token("operator:ben")):
+        answer = doors.client.post(f"/operator/bookings/{booking}", data={"key": key, "act": "cancel"})
+        assert (answer.status_code, "kata" in answer.text) == (403, False)
+    assert doors.client.post("/operator/bookings/none", data={"key": doors.token("admin")}).status_code == 403
+    doors.client.post(f"/operator/bookings/{booking}", data={"key": doors.token("read"), "act": "cancel"})
+    assert doors.desk.seen(booking).status == "pending"

@@ -1,0 +1,232 @@
+"""A mail is stored, sent and noted; whatever happens in between, a repeat is the same message."""
+
+from __future__ import annotations
+
+import email
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.emulators.mailbox import SmtpCatcher
+from connectors.imip import open_outgoing
+from connectors.outgoing import OutcomeUnknown, Outgoing, Receipt
+from ledger import deliveries, outbox, reviews, timeline
+from ledger.db import Database
+from ledger.messages import PullCalendar, SendMail
+from tests.support.practice import Practice
+from tests.support.worlds import states, world_of
+from workers.actors import run_message
+from workers.mail import send_mail
+from workers.world import World
+
+BOOKED = SendMail("b1", 0, "booked", "client")
+
+
+@pytest.fixture
+def catcher() -> Iterator[SmtpCatcher]:
+    with SmtpCatcher() as server:
+        yield server
+
+
+class Clerk:
+    """The practice with a booking, and the messages that are sent about it."""
+
+    def __init__(self, database: Database, folder: Path, now: datetime, outgoing: Outgoing) -> None:
+        self.moment = now
+        self.database = database
+        self.world: World = world_of(
+            database, folder, handlers={SendMail: send_mail}, outgoing=outgoing, now=lambda: self.moment
+        )
+        with database.transaction() as tx:
+            self.practice = Practice(tx, now)
+            self.operator_id = self.practice.operator_id
+            self.practice.booking("b1")
+
+    def ask(self, message: SendMail = BOOKED) -> int:
+        scope = outbox.Scope(
+            self.operator_id, 1, 1, None if message.booking_id.startswith("entry:") else message.booking_id
+        )
+        with self.database.transaction() as tx:
+            outbox.append(tx, message, now=self.moment, scope=scope, cause="test")
+        return self.lease()
+
+    def lease(self) -> int:
+        with self.database.transaction() as tx:
+            ((row_id, _),) = outbox.lease(tx, now=self.moment)
+        return row_id
+
+    def send(self, message: SendMail = BOOKED) -> int:
+        row_id = self.ask(message)
+        run_message(self.world, row_id)
+        return row_id
+
+    def again(self) -> None:
+        self.moment += timedelta(hours=1)
+        run_message(self.world, self.lease())
+
+    def delivery(self, sequence: int = 0, about: str = "booked") -> deliveries.Prepared | None:
+        with self.database.reading() as tx:
+            return deliveries.find(tx, booking_id="b1", audience="client", kind=about, sequence=sequence)
+
+    def change(self, **values: Any) -> None:
+        with self.database.transaction() as tx:
+            self.practice.tx = tx
+            self.practice.change("b1", **values)
+
+    def told(self, reader: str = "client") -> list[tuple[str, str]]:
+        with self.database.reading() as tx:
+            return [(line["what"], line["detail"]["about"]) for line in timeline.of_booking(tx, "b1", reader=reader)]
+
+
+@pytest.fixture
+def clerk(database: Database, tmp_path: Path, now: datetime, catcher: SmtpCatcher) -> Iterator[Clerk]:
+    outgoing = open_outgoing(catcher.url)
+    yield Clerk(database, tmp_path, now, outgoing)
+    outgoing.close()
+
+
+def test_a_mail_is_handed_over_once_and_everybody_can_see_it(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    row_id = clerk.send()
+    run_message(clerk.world, row_id)
+    (caught,) = catcher.messages
+    assert caught.recipients == ("kata@example.org",)
+    assert caught.sender == clerk.world.settings.mail_from
+    message = email.message_from_bytes(caught.raw)
+    calendar = next(part for part in message.walk() if part.get_content_type() == "text/calendar")
+    assert b"METHOD:REQUEST" in calendar.get_payload(decode=True)  # type: ignore[operator]
+    stored = clerk.delivery()
+    assert stored is not None
+    assert (stored.state, stored.message, stored.message_id) == ("handed_over", None, caught.message_id)
+    assert clerk.told() == [("mail_handed_over", "booked")]
+    assert states(clerk.database) == {}
+
+
+def test_before_it_is_sent_its_very_bytes_are_stored(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    seen: list[deliveries.Prepared | None] = []
+    send = clerk.world.outgoing.send
+
+    class Looking:
+        def send(self, raw: bytes, *, sender: str, recipient: str) -> Receipt:
+            seen.append(clerk.delivery())
+            return send(raw, sender=sender, recipient=recipient)
+
+        def close(self) -> None:
+            pass
+
+    object.__setattr__(clerk.world, "outgoing", Looking())
+    clerk.send()
+    (before,) = seen
+    assert before is not None
+    assert before.state == "prepared"
+    assert before.message == catcher.messages[0].raw
+
+
+@pytest.mark.parametrize("fault", ["drop_after_acceptance", "drop_before_acceptance", "defer"])
+def test_a_repeat_is_the_same_message_whatever_has_changed_since(
+    clerk: Clerk, catcher: SmtpCatcher, fault: str
+) -> None:
+    getattr(catcher, fault)()
+    clerk.send()
+    assert list(states(clerk.database).values()) == ["waiting"]
+    clerk.change(client_name="Kata Kiss", answers={"phone": "+36 1 999"})  # the same revision in other words
+    clerk.again()
+    twice = fault == "drop_after_acceptance"
+    assert len(catcher.messages) == (2 if twice else 1)
+    assert len({caught.raw for caught in catcher.messages}) == 1
+    assert b"Kata Nagy" in catcher.messages[0].raw
+    assert clerk.told() == [("mail_handed_over", "booked")]
+
+
+def test_what_is_out_of_date_is_not_said(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    clerk.change(revision=1)
+    clerk.send()
+    assert (catcher.messages, clerk.delivery(), clerk.told(), states(clerk.database)) == ([], None, [], {})
+
+
+def test_what_became_out_of_date_while_waiting_is_not_repeated(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    catcher.defer()
+    clerk.send()
+    clerk.change(revision=1)
+    clerk.again()
+    stored = clerk.delivery()
+    assert stored is not None
+    assert (stored.state, stored.message, catcher.messages) == ("superseded", None, [])
+    assert states(clerk.database) == {}
+
+
+def test_an_address_that_is_refused_asks_for_a_human_and_is_not_tried_again(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    catcher.refuse_recipient("kata@example.org", 550)
+    clerk.send()
+    assert states(clerk.database) == {}
+    stored = clerk.delivery()
+    assert stored is not None
+    assert (stored.state, stored.message) == ("refused", None)
+    assert clerk.told() == [("mail_refused", "booked")]
+    with clerk.database.reading() as tx:
+        (review,) = reviews.listing(tx, operator_id=clerk.operator_id)
+    assert (review["kind"], review["booking_id"], review["detail"]["about"]) == ("failed_address", "b1", "booked")
+
+
+def test_the_operators_own_bad_address_is_no_review_and_no_word_to_the_client(
+    clerk: Clerk, catcher: SmtpCatcher
+) -> None:
+    catcher.refuse_recipient()
+    clerk.send(SendMail("b1", 0, "booked", "operator"))
+    with clerk.database.reading() as tx:
+        assert reviews.listing(tx) == []
+    assert clerk.told("client") == []
+    assert clerk.told("operator") == [("mail_refused", "booked")]
+
+
+def test_a_refused_sender_is_parked_and_a_retry_sends_the_same_bytes(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    catcher.refuse_sender(times=1)
+    row_id = clerk.send()
+    assert states(clerk.database) == {row_id: "parked"}
+    stored = clerk.delivery()
+    assert stored is not None
+    assert stored.state == "prepared"
+    with clerk.database.transaction() as tx:
+        outbox.retry(tx, row_id, now=clerk.moment)
+    run_message(clerk.world, clerk.lease())
+    assert [caught.raw for caught in catcher.messages] == [stored.message]
+
+
+def test_somebody_waiting_gets_mail_too(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    with clerk.database.transaction() as tx:
+        clerk.practice.tx = tx
+        entry_id = clerk.practice.waiting()
+    catcher.refuse_recipient(times=1)
+    message = SendMail(f"entry:{entry_id}", 0, "waitlisted", "client")
+    clerk.send(message)
+    with clerk.database.reading() as tx:
+        (review,) = reviews.listing(tx)
+    assert review["booking_id"] is None
+    clerk.send(SendMail(f"entry:{entry_id}", 1, "waitlisted", "client"))
+    assert [caught.recipients for caught in catcher.messages] == [("jon@example.org",)]
+
+
+def test_an_unknown_outcome_keeps_the_bytes(sqlite: Database, tmp_path: Path, now: datetime) -> None:
+    class Breaking:
+        def send(self, raw: bytes, *, sender: str, recipient: str) -> Receipt:
+            raise OutcomeUnknown
+
+        def close(self) -> None:
+            pass
+
+    clerk = Clerk(sqlite, tmp_path, now, Breaking())
+    clerk.send()
+    stored = clerk.delivery()
+    assert stored is not None
+    assert stored.state == "prepared"
+    assert stored.message
+    assert list(states(sqlite).values()) == ["waiting"]
+
+
+def test_nothing_else_is_mail(sqlite: Database, tmp_path: Path, now: datetime, catcher: SmtpCatcher) -> None:
+    clerk = Clerk(sqlite, tmp_path, now, open_outgoing(catcher.url))
+    leased = outbox.Leased(1, PullCalendar(1), "x", 1, "", outbox.Scope(), now)
+    with pytest.raises(TypeError):
+        send_mail(clerk.world, leased)

@@ -1,0 +1,1 @@
+"""LATER: everything that doesn't happen in a request."""

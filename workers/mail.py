@@ -1,0 +1,162 @@
+"""One mail: prepare and store, send, note. A crash in between sends the very same bytes again, never another message (P3)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from booking import notices
+from booking.invitation import mail_for
+from booking.letters import Invite, Letter
+from connectors import imip, itip
+from connectors.imip import Mail
+from connectors.itip import EventStatus, Invitation, Organizer
+from connectors.model import Attendee
+from connectors.outgoing import RecipientRefused
+from ledger import deliveries, observe, outbox, reviews, timeline
+from ledger.db import Tx
+from ledger.deliveries import Prepared
+from ledger.messages import SendMail
+from ledger.observe import Event
+from ledger.outbox import Leased
+from sync import tickets
+from sync.errors import BadLink
+from workers.world import World
+
+
+def send_mail(world: World, leased: Leased) -> None:
+    """Send the mail that a `SendMail` asks for, or settle it where there is nothing to say any more.
+
+    An address that is refused for good becomes a review and is not tried again; what else is refused for good is parked.
+    Raises the tree of `connectors/errors.py` and `LeaseLost`.
+    """
+    asked = leased.message
+    if not isinstance(asked, SendMail):
+        raise TypeError(f"{type(asked).__name__} is no mail")
+    mail = _prepared(world, leased, asked)
+    if mail is None or mail.message is None:
+        return
+    try:
+        receipt = world.outgoing.send(mail.message, sender=world.settings.mail_from, recipient=mail.recipient)
+    except RecipientRefused as error:
+        _refused(world, leased, asked, mail, str(error))
+        return
+    now = world.clock()
+    with world.database.transaction() as tx:
+        deliveries.handed_over(tx, mail.id, reply=receipt.reply, now=now)
+        _note(tx, leased, asked, "mail_handed_over", now=now)
+        outbox.settle(tx, leased, now=now)
+    observe.mails_total.labels("handed_over").inc()
+    observe.log.info(Event.MAIL_HANDED_OVER, delivery=mail.id, about=asked.about, audience=asked.audience)
+
+
+def _prepared(world: World, leased: Leased, asked: SendMail) -> Prepared | None:
+    """The stored mail; None where nothing is to be sent, and the message is settled then."""
+    now = world.clock()
+    with world.database.transaction() as tx:
+        stored = deliveries.find(
+            tx,
+            booking_id=asked.booking_id,
+            audience=asked.audience,
+            kind=asked.about,
+            sequence=asked.revision,
+        )
+        # Asked again before each attempt: what became out of date meanwhile isn't sent. The time is that of the
+        # decision, so that a letter written again is the same letter.
+        letter = _letter(world, tx, asked, leased.created_at)
+        if stored is None and letter is not None:
+            stored = deliveries.prepare(
+                tx,
+                message_id=letter.message_id,
+                message=imip.compose(to_mail(letter)),
+                recipient=letter.recipient,
+                booking_id=asked.booking_id,
+                operator_id=leased.scope.operator_id or 0,
+                audience=asked.audience,
+                kind=asked.about,
+                sequence=asked.revision,
+                method=letter.method or "",
+                uid=letter.invitation.uid if letter.invitation else "",
+                now=now,
+            )
+        if letter is not None and stored is not None and stored.state == "prepared":
+            return stored
+        if stored is not None and stored.state == "prepared":
+            deliveries.superseded(tx, stored.id)
+        outbox.settle(tx, leased, now=now)
+    observe.mails_total.labels("superseded").inc()
+    observe.log.info(Event.MAIL_SUPERSEDED, about=asked.about, audience=asked.audience)
+    return None
+
+
+def _letter(world: World, tx: Tx, asked: SendMail, decided: datetime) -> Letter | None:
+    """About a booking or a place in line; or about an account, with a link that only this deployment can sign."""
+    if not asked.booking_id.startswith(notices.PREFIX):
+        return mail_for(tx, asked, world.terms, now=decided)
+    try:
+        link = tickets.link(tx, world.vault, asked.revision, world.settings.base_url)
+    except BadLink:
+        return None
+    return notices.reconnect_letter(tx, asked, world.terms, link=link, now=decided)
+
+
+def _refused(world: World, leased: Leased, asked: SendMail, mail: Prepared, reply: str) -> None:
+    now = world.clock()
+    booking_id = None if asked.booking_id.startswith("entry:") else asked.booking_id  # somebody waiting
+    with world.database.transaction() as tx:
+        deliveries.refused(tx, mail.id, reply=reply)
+        _note(tx, leased, asked, "mail_refused", now=now)
+        if asked.audience == "client":
+            reviews.ask(
+                tx, "failed_address", f"failed_address:{asked.booking_id}", now=now,
+                operator_id=leased.scope.operator_id or 0, slot_id=leased.scope.slot_id, booking_id=booking_id,
+                detail={"about": asked.about, "reply": reply[:500]},
+            )  # fmt: skip
+        outbox.settle(tx, leased, now=now)
+    observe.mails_total.labels("refused").inc()
+    observe.log.warning(Event.MAIL_REFUSED, delivery=mail.id, about=asked.about, audience=asked.audience)
+
+
+def _note(tx: Tx, leased: Leased, asked: SendMail, what: str, *, now: datetime) -> None:
+    timeline.note(
+        tx, asked.booking_id, leased.scope.operator_id or 0, what, now=now, cause=leased.cause,
+        audience=asked.audience, about=asked.about, revision=asked.revision,
+    )  # fmt: skip
+
+
+def to_mail(letter: Letter) -> Mail:
+    """A letter with its invitation written out (RFC 5546), ready to be composed."""
+    return Mail(
+        message_id=letter.message_id,
+        sender=letter.sender,
+        sender_name=letter.sender_name,
+        recipient=letter.recipient,
+        recipient_name=letter.recipient_name,
+        subject=letter.subject,
+        text=letter.text,
+        date=letter.date,
+        html=letter.html,
+        reply_to=letter.reply_to,
+        calendar=None if letter.invitation is None else _calendar(letter.invitation, letter.method),
+        method=letter.method,
+        headers=letter.headers,
+    )
+
+
+def _calendar(invite: Invite, method: str | None) -> bytes:
+    invitation = Invitation(
+        uid=invite.uid,
+        sequence=invite.sequence,
+        dtstamp=invite.dtstamp,
+        created=invite.created,
+        period=invite.period,
+        summary=invite.summary,
+        organizer=Organizer(invite.organizer_email, invite.organizer_name),
+        attendee=Attendee(invite.attendee_email, invite.attendee_name),
+        description=invite.description,
+        location=invite.location,
+        url=invite.url,
+        status=EventStatus(invite.status),
+        transparent=invite.transparent,
+        comment=invite.comment,
+    )
+    return itip.cancel(invitation) if method == "CANCEL" else itip.request(invitation)
