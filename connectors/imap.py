@@ -22,8 +22,10 @@ BEGINNING = 256 * 1024
 BATCH = 20
 """Messages asked for at once."""
 IDLE_SECONDS = 60
-"""An IDLE is renewed, and the folder searched again, after so long: routers forget quiet lines, and a message that arrives
-while a SEARCH is answered may be announced in that very answer, and not again in the IDLE."""
+"""An IDLE is renewed, and the folder searched again, after so long: routers forget quiet lines."""
+FIRST_IDLE_SECONDS = 3
+"""The first IDLE after a connection or a message is shorter: a server that only begins to watch the folder with the IDLE
+(Dovecot, by inotify) can miss what comes in that very moment, and mail seldom comes alone."""
 SLICE_SECONDS = 0.5
 BACKOFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
 
@@ -103,16 +105,18 @@ class ImapInbound:
         """Read what is new, yield, wait for more; ends when ``stop`` is set."""
         with _translated():
             can_idle = bool(client.has_capability("IDLE"))
+        patience = FIRST_IDLE_SECONDS
         while not stop.is_set():
-            # Until a search finds nothing: what came in while others were handled was announced meanwhile, to nobody.
-            while self._read(client, validity, position, handle, stop) and not stop.is_set():
-                pass
+            # Until a search finds nothing and its answer announced nothing: what came in meanwhile is not told again in an IDLE.
+            while (self._read(client, validity, position, handle, stop) or _announced(client)) and not stop.is_set():
+                patience = FIRST_IDLE_SECONDS
             yield
             if stop.is_set():
                 return
             with _translated():
                 if can_idle:
-                    _idle(client, stop)
+                    _idle(client, stop, patience)
+                    patience = IDLE_SECONDS
                 else:
                     stop.wait(self._poll)
                     client.noop()
@@ -186,11 +190,18 @@ class _Position:
         self._validity, self._uid = validity, uid
 
 
-def _idle(client: IMAPClient, stop: threading.Event) -> None:
+def _announced(client: IMAPClient) -> bool:
+    """Did an answer since the last question speak of new messages (RFC 9051 §7.4.1)? imapclient keeps that to itself."""
+    return client._imap.untagged_responses.pop("EXISTS", None) is not None
+
+
+def _idle(client: IMAPClient, stop: threading.Event, seconds: float) -> None:
     """Wait until the server speaks of something, ``stop`` is set, or the IDLE is due for renewal."""
     client.idle()
     try:
-        for _ in range(int(IDLE_SECONDS / SLICE_SECONDS)):
+        if _announced(client):  # between the question and the server's "+"
+            return
+        for _ in range(int(seconds / SLICE_SECONDS)):
             if stop.is_set() or client.idle_check(timeout=SLICE_SECONDS):
                 return
     finally:

@@ -249,3 +249,12 @@ def test_the_tls_context_checks_names() -> None:
     assert inbound._context is not None
     assert inbound._context.check_hostname
     assert inbound._context.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_the_first_idle_is_short_because_a_server_may_begin_to_watch_late(
+    server: ImapServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imap, "FIRST_IDLE_SECONDS", 0.1)
+    with listening(server) as heard:
+        heard.until(lambda now: now.states == [None])
+        asked(server, "IDLE", 2)
