@@ -16,7 +16,7 @@ from fastapi.responses import PlainTextResponse, Response
 from api.deps import Here, Site
 from api.problems import problem
 from connectors.errors import BadAnswer
-from connectors.microsoft_hooks import Notification, notifications, validation_answer
+from connectors.microsoft.hooks import Notification, notifications, validation_answer
 from ledger import observe
 from ledger.observe import Event
 from sync import hints

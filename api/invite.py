@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from booking.invitation import invite_of
 from booking.terms import Terms
-from connectors import itip
+from connectors.ical import itip
 from connectors.model import Attendee
 from ledger.db import Tx
 

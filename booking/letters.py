@@ -39,7 +39,7 @@ class About(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """What the iTIP part says; the fields are those of `connectors.itip.Invitation`, organizer and attendee flattened.
+    """What the iTIP part says; the fields are those of `connectors.ical.itip.Invitation`, organizer and attendee flattened.
 
     status: ``CONFIRMED``, ``TENTATIVE`` or ``CANCELLED``. Times are UTC. organizer_email never changes for a UID.
     """
@@ -64,7 +64,7 @@ class Invite:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One mail to one person: the fields of `connectors.imip.Mail`, with the invitation still a value.
+    """One mail to one person: the fields of `connectors.mail.imip.Mail`, with the invitation still a value.
 
     message_id: with angle brackets, the same for every repetition. method: ``REQUEST``, ``CANCEL`` or None, set exactly
     where `invitation` is. date: when it was decided. reply_to: ``""`` for none. html and text say the same.

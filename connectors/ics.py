@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from connectors.contentline import one_line
 from connectors.errors import BadAnswer, Gone, Refused
-from connectors.ical import feed_name, feed_zone, parse_feed
+from connectors.ical.contentline import one_line
+from connectors.ical.objects import feed_name, feed_zone, parse_feed
 from connectors.model import (
     Calendar,
     ChangeSet,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from connectors.errors import CalendarGone, Conflict, Gone, NeedsReconnect, SyncTokenExpired
-from connectors.ical import render_entry, update_entry
+from connectors.ical.objects import render_entry, update_entry
 from connectors.memory_server import Collection, MemoryServer
 from connectors.model import (
     Calendar,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import ClassVar
 
-from connectors.contentline import component, content_line, escape, utc
 from connectors.errors import CalendarGone, ConnectorError
-from connectors.ical import parse_object
+from connectors.ical.contentline import component, content_line, escape, utc
+from connectors.ical.objects import parse_object
 from connectors.model import Calendar, ETag, Event, Href, Period
 from connectors.protocol import Channel
 

@@ -1,8 +1,8 @@
 """Consent by OAuth 2.0 (RFC 6749, PKCE RFC 7636), the same words for every provider.
 
 `begin` gives the address to send the person to and what must be kept on the server until they come back;
-`finish` turns their return into credentials. What differs lives in `connectors/google_oauth.py` and
-`connectors/microsoft_oauth.py`, opened only when asked for.
+`finish` turns their return into credentials. What differs lives in `connectors/google/oauth.py` and
+`connectors/microsoft/oauth.py`, opened only when asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from connectors.errors import Refused
 from connectors.protocol import Endpoints
 
-_MODULES = {"google": "connectors.google_oauth", "microsoft": "connectors.microsoft_oauth"}
+_MODULES = {"google": "connectors.google.oauth", "microsoft": "connectors.microsoft.oauth"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from connectors.errors import Refused
 from connectors.protocol import Connector, Credentials, Endpoints, SaveSecret
 
 PROVIDERS = {
-    "caldav": ("connectors.caldav", "CalDavConnector"),
-    "google": ("connectors.google", "GoogleConnector"),
-    "microsoft": ("connectors.microsoft", "MicrosoftConnector"),
+    "caldav": ("connectors.caldav.connector", "CalDavConnector"),
+    "google": ("connectors.google.connector", "GoogleConnector"),
+    "microsoft": ("connectors.microsoft.connector", "MicrosoftConnector"),
     "ics": ("connectors.ics", "IcsConnector"),
     "memory": ("connectors.memory", "MemoryConnector"),
 }

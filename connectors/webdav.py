@@ -1,6 +1,6 @@
 """WebDAV's wire format: multistatus, preconditions, hrefs, errors (RFC 4918, RFC 6578, the reports of RFC 4791).
 
-No I/O: bodies are built and answers are read here; `connectors/caldav.py` sends them.
+No I/O: bodies are built and answers are read here; `connectors/caldav/connector.py` sends them.
 """
 
 from __future__ import annotations

@@ -355,7 +355,7 @@ class Delivery(Base):
 
 class InboundMail(Base):
     """A mail that came to our mailbox, taken once however often it is read. digest: sha256 of its bytes, hex. kind, reason,
-    verdict: of `connectors.imip_incoming.Incoming`. Nothing of what it says is kept here (P14)."""
+    verdict: of `connectors.mail.imip_incoming.Incoming`. Nothing of what it says is kept here (P14)."""
 
     __tablename__ = "inbound_mail"
     id: Mapped[int] = mapped_column(Id, primary_key=True)

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from connectors import itip
-from connectors.contentline import one_line
-from connectors.ical_itip import method_of
-from connectors.imip_incoming import Incoming, Kind
+from connectors.ical import itip
+from connectors.ical.contentline import one_line
+from connectors.ical.scheduling import method_of
+from connectors.mail.imip_incoming import Incoming, Kind
 from connectors.model import PartStat
 from ledger import outbox
 from ledger.db import Tx, insert_ignoring

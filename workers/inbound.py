@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from booking.replies import scope_of_fact
 from connectors.errors import ConnectorError
-from connectors.imip_incoming import Incoming, Kind, parse_incoming
-from connectors.mailbox import Inbound, IncomingMail, open_inbound
+from connectors.mail.imip_incoming import Incoming, Kind, parse_incoming
+from connectors.mail.mailbox import Inbound, IncomingMail, open_inbound
 from ledger import observe
 from ledger.messages import MailFact
 from ledger.observe import Event

@@ -7,11 +7,12 @@ from datetime import datetime
 from booking import notices
 from booking.invitation import mail_for
 from booking.letters import Invite, Letter
-from connectors import imip, itip
-from connectors.imip import Mail
-from connectors.itip import EventStatus, Invitation, Organizer
+from connectors.ical import itip
+from connectors.ical.itip import EventStatus, Invitation, Organizer
+from connectors.mail import imip
+from connectors.mail.imip import Mail
+from connectors.mail.outgoing import RecipientRefused
 from connectors.model import Attendee
-from connectors.outgoing import RecipientRefused
 from ledger import deliveries, observe, outbox, reviews, timeline
 from ledger.db import Tx
 from ledger.deliveries import Prepared

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from booking.reactions import react
 from booking.terms import Terms
-from connectors.imip import open_outgoing
+from connectors.mail.imip import open_outgoing
 from connectors.protocol import Endpoints
 from ledger import clock as ledger_clock
 from ledger import messages

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from booking.terms import Terms
-from connectors.outgoing import Outgoing
+from connectors.mail.outgoing import Outgoing
 from ledger.db import Database, Tx
 from ledger.messages import Message
 from ledger.outbox import Leased

@@ -12,7 +12,7 @@ from api.deps import Here, Site
 from api.pages.render import language_of, page
 from api.wire import wire
 from booking.errors import NotFound
-from connectors.mailfolder import MailFolder, StoredMail
+from connectors.mail.folder import MailFolder, StoredMail
 
 router = APIRouter(prefix="/demo", include_in_schema=False)
 

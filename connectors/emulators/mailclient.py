@@ -13,10 +13,10 @@ from email.utils import format_datetime, parseaddr
 from enum import StrEnum
 from hashlib import sha256
 
-from connectors import ical_itip
-from connectors.contentline import component, content_line, escape, fold, mailto, utc
-from connectors.itip import Method, OrganizerMessage
-from connectors.mime import binary_part, header, mailbox, multipart, text_part, unstructured
+from connectors.ical import scheduling as ical_itip
+from connectors.ical.contentline import component, content_line, escape, fold, mailto, utc
+from connectors.ical.itip import Method, OrganizerMessage
+from connectors.mail.mime import binary_part, header, mailbox, multipart, text_part, unstructured
 from connectors.model import PartStat, Period
 
 _WORDS = {PartStat.ACCEPTED: "Accepted", PartStat.DECLINED: "Declined", PartStat.TENTATIVE: "Tentative"}

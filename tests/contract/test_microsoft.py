@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.graph_events import BOOKING_KEY
+from connectors.microsoft.events import BOOKING_KEY
 from connectors.model import Calendar
 from tests.contract.suite import ConnectorContract, Opener, entry
 from tests.support.microsoft import MicrosoftOperator, MicrosoftWorld, microsoft_world

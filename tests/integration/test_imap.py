@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.imip_incoming import Kind, parse_incoming
-from connectors.mailbox import open_inbound
+from connectors.mail.imip_incoming import Kind, parse_incoming
+from connectors.mail.mailbox import open_inbound
 from tests.support.dovecot import DOVECOT, MISSING, Dovecot, running
 from tests.support.eml import MAIL_FROM, TAG, load
 from tests.support.listening import Listening

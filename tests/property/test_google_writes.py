@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.errors import Conflict, Gone, Temporary
-from connectors.google import GoogleConnector
+from connectors.google.connector import GoogleConnector
 from connectors.model import Entry, Period, Quirks
 from tests.support.google import OPERATOR, GoogleWorld, google_world
 

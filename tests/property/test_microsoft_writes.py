@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.errors import ConnectorError, Gone, Permanent
-from connectors.graph_events import BOOKING_KEY
-from connectors.microsoft import MicrosoftConnector
+from connectors.microsoft.connector import MicrosoftConnector
+from connectors.microsoft.events import BOOKING_KEY
 from connectors.model import Entry, Period, Quirks, Written
 from tests.support.microsoft import MicrosoftWorld, microsoft_world
 

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from connectors.graph_events import BOOKING_KEY
+from connectors.microsoft.events import BOOKING_KEY
 from connectors.model import Calendar, Period
 from connectors.protocol import Credentials
 from ledger import clock, outbox, reviews

@@ -18,7 +18,7 @@ from booking import commands, waitlist
 from booking.catalogue import offering
 from booking.services import parse
 from booking.tables import Booking, Service, WaitlistEntry
-from connectors.mailfolder import MailFolder
+from connectors.mail.folder import MailFolder
 from ledger import outbox
 from ledger.db import Database
 from ledger.messages import SendMail

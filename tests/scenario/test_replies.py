@@ -19,7 +19,7 @@ import pytest
 
 from connectors.emulators.mailclient import Client, answer, ask_again, bounce, propose
 from connectors.emulators.radicale import free_port
-from connectors.mailfolder import MailFolder
+from connectors.mail.folder import MailFolder
 from connectors.model import PartStat, Period
 from tests.support.dovecot import DOVECOT, MISSING, running
 from tests.support.service import Practice, field_of, practice, wait_until

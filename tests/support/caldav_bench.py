@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from connectors.caldav import CalDavConnector
-from connectors.dav import Dav
+from connectors.caldav.connector import CalDavConnector
+from connectors.caldav.dav import Dav
 from connectors.emulators.proxy import FaultProxy
 from connectors.emulators.radicale import RunningServer
 from connectors.model import Calendar, ChangeSet, Quirks, SyncToken

@@ -13,7 +13,7 @@ import httpx
 from dulwich.objects import Tree
 from dulwich.repo import Repo
 
-from connectors.caldav import CalDavConnector
+from connectors.caldav.connector import CalDavConnector
 from connectors.emulators.radicale import RunningServer
 from connectors.model import Calendar, Href
 from connectors.protocol import Connector, Credentials

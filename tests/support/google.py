@@ -18,7 +18,7 @@ from googleapiclient.discovery import build_from_document
 from googleapiclient.discovery_cache import get_static_doc
 
 from connectors.emulators.google import RunningEmulator, start_google
-from connectors.google import GoogleConnector
+from connectors.google.connector import GoogleConnector
 from connectors.model import Calendar, Href
 from connectors.protocol import Credentials, Endpoints
 from tests.support.foreign import Foreign, When

@@ -32,7 +32,7 @@ CALLS = ("create", "update", "delete", "changes", "fetch", "find")
 _TRANSPARENT = ("sqlalchemy", "contextlib", "ledger.db", "tests.support.kill", "threading")
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["tests.support.chaos_loop", "workers.embedded", "workers.processes", "connectors.caldav"]
+    ["tests.support.chaos_loop", "workers.embedded", "workers.processes", "connectors.caldav.connector"]
 )
 
 

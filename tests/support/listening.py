@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from connectors.errors import ConnectorError
-from connectors.mailbox import Inbound, IncomingMail
+from connectors.mail.mailbox import Inbound, IncomingMail
 
 
 class Listening:

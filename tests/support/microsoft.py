@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from connectors.emulators.microsoft import Control, RunningEmulator, Switches, start_microsoft
-from connectors.graph_events import BOOKING_KEY
-from connectors.microsoft import MicrosoftConnector
+from connectors.microsoft.connector import MicrosoftConnector
+from connectors.microsoft.events import BOOKING_KEY
 from connectors.model import Calendar, Href
 from connectors.protocol import Credentials, Endpoints
 from tests.support.foreign import Foreign, When

@@ -9,8 +9,8 @@ from typing import Any
 from booking.invitation import mail_for
 from booking.letters import About
 from booking.replies import scope_of_fact
-from connectors import imip
-from connectors.imip_incoming import parse_incoming
+from connectors.mail import imip
+from connectors.mail.imip_incoming import parse_incoming
 from ledger import deliveries, reviews, timeline
 from ledger.messages import MailFact, SendMail
 from sync import replies

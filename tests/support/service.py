@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from connectors.emulators.radicale import RunningServer, free_port
-from connectors.mailfolder import MailFolder, StoredMail
+from connectors.mail.folder import MailFolder, StoredMail
 from tests.support.brokers import broker_url
 from tests.support.databases import postgres_url
 from tests.support.servers import OtherClient, radicale, xandikos

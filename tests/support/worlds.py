@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from booking.terms import Terms
-from connectors.imip import open_outgoing
-from connectors.outgoing import Outgoing
+from connectors.mail.imip import open_outgoing
+from connectors.mail.outgoing import Outgoing
 from connectors.protocol import Endpoints
 from ledger import clock, messages, outbox
 from ledger.db import Database

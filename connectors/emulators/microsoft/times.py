@@ -11,8 +11,8 @@ from dateutil import rrule  # type: ignore[import-untyped]
 
 from connectors.emulators.microsoft.store import StoredEvent
 from connectors.emulators.microsoft.wire import Fault, Json
-from connectors.ical_windows import windows_zone
-from connectors.zones import named_zone
+from connectors.ical.windows import windows_zone
+from connectors.ical.zones import named_zone
 
 _DAYS = {"monday": 0, "tuesday": 1, "wednesday": 2, "thursday": 3, "friday": 4, "saturday": 5, "sunday": 6}
 _INDEX = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1}

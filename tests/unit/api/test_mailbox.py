@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.deps import Site
-from connectors.mailfolder import MailFolder
+from connectors.mail.folder import MailFolder
 from connectors.protocol import Endpoints
 from ledger.db import Database
 from ledger.settings import Settings

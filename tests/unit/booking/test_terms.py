@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from booking.terms import Terms
-from connectors import imip
+from connectors.mail import imip
 
 TERMS = Terms("https://book.example", "Bookings@Book.Example")
 

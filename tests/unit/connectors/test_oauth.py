@@ -37,9 +37,9 @@ def test_only_the_asked_providers_library_is_loaded() -> None:
 import sys
 from connectors import oauth
 from connectors.protocol import Endpoints
-assert not {"msal", "google.auth", "connectors.google_oauth"} & set(sys.modules)
+assert not {"msal", "google.auth", "connectors.google.oauth"} & set(sys.modules)
 oauth.begin("google", Endpoints(google_client_id="us"), "https://slots.example/back")
-assert "connectors.google_oauth" in sys.modules
-assert not {"msal", "connectors.microsoft_oauth"} & set(sys.modules)
+assert "connectors.google.oauth" in sys.modules
+assert not {"msal", "connectors.microsoft.oauth"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors import itip
-from connectors.imip_incoming import Incoming, Kind, parse_incoming
-from connectors.itip import Reply
+from connectors.ical import itip
+from connectors.ical.itip import Reply
+from connectors.mail.imip_incoming import Incoming, Kind, parse_incoming
 from connectors.model import Attendee, PartStat
 from ledger import outbox
 from ledger.db import Database, Tx

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from connectors.graph_events import BOOKING_KEY
+from connectors.microsoft.events import BOOKING_KEY
 from connectors.protocol import Credentials, Endpoints, Sweeping
 from connectors.registry import open_connector
 from ledger import clock

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from connectors.emulators.radicale import free_port
-from connectors.mailbox import IncomingMail
+from connectors.mail.mailbox import IncomingMail
 from ledger import outbox
 from ledger.db import Database
 from ledger.settings import BadSettings

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from connectors.emulators.mailbox import SmtpCatcher
-from connectors.imip import open_outgoing
-from connectors.outgoing import OutcomeUnknown, Outgoing, Receipt
+from connectors.mail.imip import open_outgoing
+from connectors.mail.outgoing import OutcomeUnknown, Outgoing, Receipt
 from ledger import deliveries, outbox, reviews, timeline
 from ledger.db import Database
 from ledger.messages import PullCalendar, SendMail

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.mailfolder import MailFolder
+from connectors.mail.folder import MailFolder
 from ledger import clock, outbox
 from ledger.db import Database
 from ledger.messages import SendMail

@@ -5,15 +5,15 @@ from datetime import timedelta
 
 import pytest
 
-from connectors import itip
 from connectors.emulators.mailclient import Client, answer, ask_again, bounce, propose
-from connectors.imip import compose
-from connectors.imip_incoming import Kind, parse_incoming
-from connectors.itip import Standing, standing
+from connectors.ical import itip
+from connectors.ical.itip import Standing, standing
+from connectors.mail.imip import compose
+from connectors.mail.imip_incoming import Kind, parse_incoming
 from connectors.model import PartStat, Period
 from tests.support.eml import MAIL_FROM, TAG
-from tests.unit.connectors.test_imip import INVITED, MAIL
-from tests.unit.connectors.test_itip import AT
+from tests.unit.connectors.ical.test_itip import AT
+from tests.unit.connectors.mail.test_imip import INVITED, MAIL
 
 INVITATION = compose(MAIL)
 LATER = AT + timedelta(hours=1)

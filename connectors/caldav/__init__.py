@@ -1,0 +1,1 @@
+"""CalDAV (RFC 4791): one provider, its discovery, its quirks."""
