@@ -13,6 +13,7 @@ in `WINDOW`.
 
 from __future__ import annotations
 
+from tests.contract.editing import EditingContract
 from tests.contract.reading import ReadingContract
 from tests.contract.terms import HOUR, MONDAY, WINDOW, Mirror, Opener, entry
 from tests.contract.writing import WritingContract
@@ -20,5 +21,5 @@ from tests.contract.writing import WritingContract
 __all__ = ["HOUR", "MONDAY", "WINDOW", "ConnectorContract", "Mirror", "Opener", "entry"]
 
 
-class ConnectorContract(ReadingContract, WritingContract):
+class ConnectorContract(ReadingContract, EditingContract, WritingContract):
     """All of it. Each test gets an empty calendar."""

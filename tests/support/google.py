@@ -109,7 +109,10 @@ class GoogleOperator:
 
     def replace(self, calendar: Calendar, href: Href, event: Foreign) -> None:
         """Change an event, and make its exceptions."""
-        self.control.edit(calendar.href, href, **_body(calendar, event))
+        body = _body(calendar, event)
+        for name in ("start", "end"):  # a patch keeps what it doesn't name
+            body[name] = {"date": None, "dateTime": None, "timeZone": None} | body[name]
+        self.control.edit(calendar.href, href, **body)
         self._exceptions(calendar, href, event)
 
     def _exceptions(self, calendar: Calendar, href: Href, event: Foreign) -> None:

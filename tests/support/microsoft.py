@@ -145,6 +145,7 @@ class MicrosoftOperator:
         start, end, zone = _times(event)
         fields = {
             "subject": event.title,
+            "isAllDay": not isinstance(event.start, datetime),
             "start": {"dateTime": start.isoformat(), "timeZone": zone},
             "end": {"dateTime": end.isoformat(), "timeZone": zone},
         }

@@ -123,8 +123,11 @@ class Deltas:
         if left and self._store.switches.move_back == "removed":
             return [renderer.removed(event)]
         rows = list(self._shown(event, first, last, renderer))
-        if not rows and since is not None and self._store.switches.outside_window == "removed":
-            return [renderer.removed(event)]
+        if not rows and since is not None:
+            before = self._store.at(event.key, since)
+            left_the_window = before is not None and any(self._shown(before, first, last, renderer))
+            if left_the_window or self._store.switches.outside_window == "removed":
+                return [renderer.removed(event)]
         return rows
 
     def _shown(self, event: StoredEvent, first: datetime, last: datetime, renderer: Renderer) -> Iterator[Json]:

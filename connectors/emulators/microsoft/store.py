@@ -98,6 +98,7 @@ class Store:
         self.accounts: dict[str, Account] = {}
         self.calendars: dict[str, StoredCalendar] = {}
         self.versions: dict[str, list[StoredEvent]] = {}
+        self.history: dict[str, list[StoredEvent]] = {}
         self.plain: dict[str, str] = {}
         self.seq = 0
         self.epoch = secrets.token_hex(6)
@@ -169,8 +170,13 @@ class Store:
         versions.append(event)
         while len(versions) > 1 and versions[1].at < now - _KEEP_VERSIONS:
             versions.pop(0)
+        self.history.setdefault(event.key, []).append(event)
         self.plain[event.plain] = event.key
         return event
+
+    def at(self, key: str, seq: int) -> StoredEvent | None:
+        """The version of an event after that change; None if it wasn't there yet (or this process doesn't remember)."""
+        return next((version for version in reversed(self.history.get(key, [])) if version.seq <= seq), None)
 
     def seen(self, key: str, *, lagging: bool) -> StoredEvent | None:
         """The version that a reader sees. lagging: through a listing."""

@@ -13,7 +13,7 @@ class Switches:
     duplicate_status, duplicate_names_event: how it is refused. transaction_outlives: is it known after deletion?
     deleted_answers: status of GET for a deleted event, 404 or 200 (M-12). second_delete: 404 or 403.
     exceptions: ``full`` or ``minimal`` in a delta (M-3). move_back: ``removed`` or ``changed`` after A → B → A (M-13).
-    outside_window: changed events outside a delta's window come as ``removed`` or not at all (``silent``).
+    outside_window: changed events that were never in a delta's window come as ``removed`` or not at all (``silent``).
     lag_seconds: how long listings and deltas lag behind writes (M-10); lag_on_get: single reads too.
     replay: share of known rows a later delta repeats; empty_page: a delta begins with an empty page.
     expired: an expired delta answers 410 with a ``code`` or with a ``location``.

@@ -218,10 +218,11 @@ def test_an_event_that_leaves_the_window(world: MicrosoftWorld, connector: Micro
     href = lunch(world)
     token = pull(world, connector).token
     world.control.move_event(href, "2029-03-01T12:00", "2029-03-01T13:00")
-    world.control.create_event("Far away", "2029-03-01T12:00", "2029-03-01T13:00", calendar="Work")
+    far = world.control.create_event("Far away", "2029-03-01T12:00", "2029-03-01T13:00", calendar="Work")
     found = pull(world, connector, token)
     assert found.changed == ()
-    assert (href in found.removed) is (outside == "removed")
+    assert href in found.removed
+    assert (far in found.removed) is (outside == "removed")
     moved = connector.fetch(world.calendar, href, WINDOW)
     assert moved.occurrences[0].period.start == datetime(2029, 3, 1, 11, tzinfo=UTC), "removed isn't deleted"
 
