@@ -25,6 +25,16 @@ class Service(Base):
     created_at: Mapped[datetime]
 
 
+class TeamMember(Base):
+    """Who does a team's service; what the service's spec says, to be asked from the operator's side."""
+
+    __tablename__ = "team_member"
+    service_id: Mapped[int] = mapped_column(sa.ForeignKey("service.id", ondelete="CASCADE"), primary_key=True)
+    operator_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("operator.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
 class Booking(Base):
     """One client's place in one slot.
 
@@ -32,6 +42,7 @@ class Booking(Base):
     SEQUENCE. waits_for: why it is pending: ``approval``, ``fresh`` (calendar data), both with a comma. expires_at: when
     a pending one is over. voice: who invites the client, fixed at creation (P8). partstat: the last answer of the
     client's calendar to our invitation; reply_sequence, reply_dtstamp: the revision it answered, and when it was given.
+    duration_minutes: as chosen; 0 is the service's first. consents: field → ``{"text", "at"}``, the words agreed to.
     """
 
     __tablename__ = "booking"
@@ -52,6 +63,8 @@ class Booking(Base):
     client_timezone: Mapped[str]
     language: Mapped[str]
     answers: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    consents: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    duration_minutes: Mapped[int] = mapped_column(default=0)
     revision: Mapped[int] = mapped_column(default=0)
     uid: Mapped[str] = mapped_column(unique=True)
     organizer_tag: Mapped[str] = mapped_column(unique=True)
@@ -82,6 +95,7 @@ class WaitlistEntry(Base):
 
     weekdays: bit mask, Monday 1; 127 is any day. between_*: minutes of the day in the operator's zone. first_date,
     last_date: the wish's days in the operator's zone, also for one start, so that one index finds who may fit.
+    duration_minutes, consents: as of a booking. member_id: the member of a team whom they wait for; None for anybody.
     """
 
     __tablename__ = "waitlist_entry"
@@ -114,6 +128,9 @@ class WaitlistEntry(Base):
     client_timezone: Mapped[str]
     language: Mapped[str]
     answers: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    consents: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    duration_minutes: Mapped[int] = mapped_column(default=0)
+    member_id: Mapped[int | None] = mapped_column(Id)
     booking_id: Mapped[str | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

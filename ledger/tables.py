@@ -26,7 +26,8 @@ class Deployment(Base):
 
 class Operator(Base):
     """Somebody whose time can be booked. ``ledger_version`` grows with every change of what can be shown, and its
-    row is the lock of the operator's time (docs/locking.md)."""
+    row is the lock of the operator's time (docs/locking.md). circle: of those who share services as a team, the operator
+    whose row is the lock of all; None for who works alone."""
 
     __tablename__ = "operator"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -37,6 +38,7 @@ class Operator(Base):
     language: Mapped[str] = mapped_column(default="en")
     active: Mapped[bool] = mapped_column(default=True)
     ledger_version: Mapped[int] = mapped_column(sa.BigInteger, default=1)
+    circle: Mapped[int | None] = mapped_column(Id, index=True)
     created_at: Mapped[datetime]
 
 
@@ -198,7 +200,8 @@ class Slot(Base):
     """One taken start of one service. It lives while seats are taken; the next taker of the same start gets a new one.
 
     block_*: the period with its buffers; the database refuses two taken slots of an operator whose blocks overlap.
-    taken: sum of its seats, holds and offers included; checked against capacity by the database.
+    taken: sum of its seats, holds and offers included; checked against capacity by the database. leader_id: this is the
+    time of one more operator whom the slot of that id takes; its seats are the leader's.
     """
 
     __tablename__ = "slot"
@@ -222,6 +225,7 @@ class Slot(Base):
     block_end: Mapped[datetime]
     capacity: Mapped[int]
     taken: Mapped[int] = mapped_column(default=0)
+    leader_id: Mapped[int | None] = mapped_column(Id, index=True)
     created_at: Mapped[datetime]
 
 
