@@ -42,6 +42,7 @@ class Booking(Base):
     SEQUENCE. waits_for: why it is pending: ``approval``, ``fresh`` (calendar data), both with a comma. expires_at: when
     a pending one is over. voice: who invites the client, fixed at creation (P8). partstat: the last answer of the
     client's calendar to our invitation; reply_sequence, reply_dtstamp: the revision it answered, and when it was given.
+    reminders_off: what the client wants no reminders of: ``booking`` (this one), ``operator`` (all with this operator).
     duration_minutes: as chosen; 0 is the service's first. consents: field → ``{"text", "at"}``, the words agreed to.
     """
 
@@ -72,6 +73,7 @@ class Booking(Base):
     invited: Mapped[bool] = mapped_column(default=False)
     waitlist_entry_id: Mapped[int | None] = mapped_column(Id)
     attendance_confirmed_at: Mapped[datetime | None]
+    reminders_off: Mapped[str] = mapped_column(default="")
     partstat: Mapped[str] = mapped_column(default="")
     reply_sequence: Mapped[int | None]
     reply_dtstamp: Mapped[datetime | None]
