@@ -134,12 +134,59 @@ class WaitlistEntry(Base):
     duration_minutes: Mapped[int] = mapped_column(default=0)
     member_id: Mapped[int | None] = mapped_column(Id)
     booking_id: Mapped[str | None]
+    calendar_entry: Mapped[bool] = mapped_column(default=False)
+    uid: Mapped[str] = mapped_column(default="")
+    organizer_tag: Mapped[str] = mapped_column(default="")
+    sequence: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
 
+class WishShape(Base):
+    """What the wishes of a line have in common but for their days: few rows, however many wait.
+
+    weekdays: as of the entry, 0 for wishes of one start. first_hour, last_hour: the hours that ``between`` touches.
+    """
+
+    __tablename__ = "wish_shape"
+    __table_args__ = (sa.UniqueConstraint("service_id", "weekdays", "first_hour", "last_hour", "seats"),)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    service_id: Mapped[int] = mapped_column(sa.ForeignKey("service.id", ondelete="CASCADE"))
+    weekdays: Mapped[int]
+    first_hour: Mapped[int]
+    last_hour: Mapped[int]
+    seats: Mapped[int]
+
+
+class WishKey(Base):
+    """Where a waiting entry is found (`booking/wishes.py`): its rows go when it waits no more, by a trigger of the
+    database, which also keeps the rank: the priority, turned round."""
+
+    __tablename__ = "wish_key"
+    __table_args__ = (sa.Index("ix_wish_key_line", "shape_id", "key", "rank", "entry_id"),)
+    entry_id: Mapped[int] = mapped_column(sa.ForeignKey("waitlist_entry.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
+    shape_id: Mapped[int] = mapped_column(sa.ForeignKey("wish_shape.id", ondelete="CASCADE"))
+    rank: Mapped[int]
+
+
+class LineCount(Base):
+    """How many of a line wait, in blocks of 64, 4,096 and 262,144 ids (level 1, 2, 3): a place in line is a sum of few
+    rows. Kept by triggers of the database, so that nobody can forget it."""
+
+    __tablename__ = "line_count"
+    service_id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    level: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    priority: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    block: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    waiting: Mapped[int]
+
+
 class Offer(Base):
-    """A freed seat, kept for one waiting client until ``expires_at``. Its seats are held as ``offer:ID`` in the ledger."""
+    """A freed seat, kept for one waiting client until ``expires_at``. Its seats are held as ``offer:ID`` in the ledger.
+
+    booking_id: of a booking that nobody confirmed, whose client keeps the seats until this is accepted.
+    """
 
     __tablename__ = "offer"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -147,6 +194,7 @@ class Offer(Base):
     slot_id: Mapped[int] = mapped_column(Id)
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
+    booking_id: Mapped[str | None] = mapped_column(sa.String(32))
     status: Mapped[str] = mapped_column(default="open")  # open, accepted, declined, expired, withdrawn
     expires_at: Mapped[datetime]
     created_at: Mapped[datetime]

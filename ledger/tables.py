@@ -196,6 +196,22 @@ class Opening(Base):
     fresh: Mapped[bool] = mapped_column(default=False)
 
 
+class Turn(Base):
+    """Time that is closed to strangers until the people waiting had their turn at it (P7; `ledger/free_time.py`).
+
+    service_id: starts of that service in ``[starts_at, ends_at)``; None: whatever would touch the period, of any service.
+    ends_at: None for everything from there on, which is how far the line of a service has seen: one such row for each
+    service that somebody waits for.
+    """
+
+    __tablename__ = "turn"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    operator_id: Mapped[int] = mapped_column(sa.ForeignKey("operator.id", ondelete="CASCADE"), index=True)
+    service_id: Mapped[int | None] = mapped_column(Id)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime | None]
+
+
 class Slot(Base):
     """One taken start of one service. It lives while seats are taken; the next taker of the same start gets a new one.
 
@@ -248,7 +264,7 @@ class SlotEvent(Base):
 
     wanted: should it exist? version: of the wish; pushed_version: of what the provider confirmed. state: ``planned``
     (never tried), ``sent`` (tried, answer unknown), ``confirmed``, ``gone`` (deleted by us or the operator).
-    missing_since: sync saw it vanish and is looking again.
+    missing_since: sync saw it vanish and is looking again. no_show: the operator tagged it so when it was last read.
     """
 
     __tablename__ = "slot_event"
@@ -276,6 +292,7 @@ class SlotEvent(Base):
     pushed_end: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
     missing_since: Mapped[datetime | None]
+    no_show: Mapped[bool] = mapped_column(default=False)
 
 
 class OutboxMessage(Base):
