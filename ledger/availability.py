@@ -6,8 +6,9 @@ Rules are wall time with a zone; everything that comes out is instants. Terms: R
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -19,6 +20,8 @@ from connectors.model import Period
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
+_LONG_DAY = timedelta(hours=50)  # a day of any zone, with a day left out or come twice
+_WEEK = timedelta(days=9)
 MinuteRange = tuple[int, int]
 """Wall-clock minutes of a day, half-open; an end over 1440 reaches into the next day."""
 
@@ -33,9 +36,12 @@ class SlotState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a service may be booked. hours: weekday (Monday 0) → wall-clock ranges; overrides replace a whole day.
+    """When a service may be booked. hours: weekday (Monday 0) → wall-clock ranges; overrides replace a whole day, and
+    closed days without one have no hours.
 
-    labels: names that an opening may use for this service; rivals: those of the operator's other services.
+    lengths: all that the service has, of which `duration` is one. limit_per_day, limit_per_week: how many of its slots a
+    day or week (from Monday) of wall time may have, 0 for no limit. labels: names that an opening may use for this
+    service; rivals: those of the operator's other services.
     """
 
     service_id: int
@@ -49,14 +55,31 @@ class Rules:
     horizon: timedelta = timedelta(days=60)
     hours: Mapping[int, tuple[MinuteRange, ...]] = field(default_factory=dict)
     overrides: Mapping[date, tuple[MinuteRange, ...]] = field(default_factory=dict)
+    closed: Container[date] = frozenset()
     calendar_openings: bool = False
+    limit_per_day: int = 0
+    limit_per_week: int = 0
+    lengths: frozenset[timedelta] = frozenset()
     labels: frozenset[str] = frozenset()
     rivals: frozenset[str] = frozenset()
 
     @property
     def reach(self) -> timedelta:
         """How far from a start anything can be that speaks against it."""
-        return self.duration + self.buffer_before + self.buffer_after
+        near = self.duration + self.buffer_before + self.buffer_after
+        return max(near, _WEEK if self.limit_per_week else _LONG_DAY if self.limit_per_day else near)
+
+    def touched(self, period: Period) -> Period:
+        """Where something may become free when what lay in `period` goes: with a limit all of its days or weeks, and a
+        little around them."""
+        if not self.limit_per_day and not self.limit_per_week:
+            return period
+        zone = ZoneInfo(self.timezone)
+        first, last = (moment.astimezone(zone).date() for moment in (period.start, period.end))
+        if self.limit_per_week:
+            first, last = first - first.weekday() * _DAY, last + (6 - last.weekday()) * _DAY
+        begin, end = (datetime(d.year, d.month, d.day, tzinfo=UTC) for d in (first, last + _DAY))
+        return Period(begin - _FARTHEST, end + _FARTHEST)
 
     def block(self, start: datetime) -> Period:
         """The period with its buffers that a booking at `start` takes."""
@@ -87,11 +110,16 @@ class TakenSlot:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What speaks against a start: busy periods (any order, may overlap), slots, and what calendars opened."""
+    """What speaks against a start: busy periods (any order, may overlap), slots, and what calendars opened.
+
+    closed: starts of these services are not for strangers before the people waiting had their turn, ``(service_id,
+    period)``; who reads for those who wait has none.
+    """
 
     busy: Sequence[Period] = ()
     slots: Sequence[TakenSlot] = ()
     openings: Sequence[OpenPeriod] = ()
+    closed: Sequence[tuple[int, Period]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +137,8 @@ def starts(rules: Rules, window: Period, now: datetime, taken: Taken) -> list[St
     """Every start of the service inside ``window`` (``window.start <= start < window.end``), in order of time.
 
     Between now + notice and now + horizon only. Full ones are listed too, so that people can wait for them: a slot of
-    this service that people are in is listed as it is, whatever the hours have become.
+    this service that people are in is listed as it is, whatever the hours have become; what only the limit of a day or week
+    speaks against is full. Where somebody has the same start for another of the service's lengths, it is full for this one.
     """
     earliest = max(window.start, now + rules.notice)
     latest = min(window.end, now + rules.horizon)
@@ -118,26 +147,74 @@ def starts(rules: Rules, window: Period, now: datetime, taken: Taken) -> list[St
     busy = _Times(taken.busy)
     slots = _Times(slot.block for slot in taken.slots if slot.taken > 0)
     own = {slot.period.start: slot for slot in taken.slots if slot.service_id == rules.service_id and slot.taken > 0}
+    full = _limits(rules, own.values())
     found: dict[datetime, Start] = {}
     before, after = rules.buffer_before, rules.duration + rules.buffer_after
     for start in _candidates(rules, earliest, latest, taken.openings):
         at = start.period.start
-        if earliest <= at < latest and not busy.hit(at - before, at + after) and not slots.hit(at - before, at + after):
+        if not earliest <= at < latest or busy.hit(at - before, at + after):
+            continue
+        shorter = own.get(at)
+        if shorter is not None and _is_another_length(rules, shorter):
+            state = SlotState.HELD if shorter.held else SlotState.FULL
+            found[at] = Start(start.period, shorter.capacity, 0, state, shorter.slot_id)
+        elif not slots.hit(at - before, at + after):
+            if full(at):
+                start = Start(start.period, start.capacity, 0, SlotState.FULL)
             found.setdefault(at, start)
     for at, slot in own.items():
-        if earliest <= at < latest:
+        if earliest <= at < latest and not _is_another_length(rules, slot):
             left = max(0, slot.capacity - slot.taken)
             if left and busy.hit(slot.block.start, slot.block.end):
                 left = 0
             state = SlotState.OPEN if left else SlotState.HELD if slot.held else SlotState.FULL
             found[at] = Start(slot.period, slot.capacity, left, state, slot.slot_id)
+    _close(rules, taken, found)
     return [found[at] for at in sorted(found)]
+
+
+def _close(rules: Rules, taken: Taken, found: dict[datetime, Start]) -> None:
+    """Take out what waits for the line's turn; a slot that people are in stays, as one that may come back."""
+    closed = [period for service_id, period in taken.closed if service_id == rules.service_id]
+    for at, start in list(found.items()) if closed else ():
+        if any(period.start <= at < period.end for period in closed):
+            if start.slot_id is None:
+                del found[at]
+            elif start.seats_left:
+                found[at] = replace(start, seats_left=0, state=SlotState.HELD)
 
 
 def find(rules: Rules, start: datetime, now: datetime, taken: Taken) -> Start | None:
     """That one start as `starts` would list it, or None where it doesn't exist."""
     listed = starts(rules, Period(start, start + timedelta(microseconds=1)), now, taken)
     return listed[0] if listed else None
+
+
+def _is_another_length(rules: Rules, slot: TakenSlot) -> bool:
+    length = slot.period.end - slot.period.start
+    return length != rules.duration and length in rules.lengths
+
+
+def _limits(rules: Rules, own: Iterable[TakenSlot]) -> Callable[[datetime], bool]:
+    """Has the day or week of a start all the slots already that it may have?"""
+    if not rules.limit_per_day and not rules.limit_per_week:
+        return lambda _: False
+    zone = ZoneInfo(rules.timezone)
+    slots = [slot.period.start.astimezone(zone).date() for slot in own]
+    days, weeks = Counter(slots), Counter(_monday(day) for day in slots)
+
+    def is_full(start: datetime) -> bool:
+        day = start.astimezone(zone).date()
+        return bool(
+            (rules.limit_per_day and days[day] >= rules.limit_per_day)
+            or (rules.limit_per_week and weeks[_monday(day)] >= rules.limit_per_week)
+        )
+
+    return is_full
+
+
+def _monday(day: date) -> date:
+    return day - day.weekday() * _DAY
 
 
 def merged(periods: Iterable[Period]) -> list[Period]:
@@ -241,7 +318,10 @@ def _steps(rules: Rules, opening: OpenPeriod, earliest: datetime, latest: dateti
 
 
 def _ranges_of(rules: Rules, day: date) -> tuple[MinuteRange, ...]:
-    return rules.overrides.get(day, rules.hours.get(day.weekday(), ()))
+    known = rules.overrides.get(day)
+    if known is not None:
+        return known
+    return () if day in rules.closed else rules.hours.get(day.weekday(), ())
 
 
 def _days_ahead(rules: Rules) -> int:

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 -- fixed text, put together once
 """Time that waits for the line's turn, wishes found by index, places counted in blocks, offers of unconfirmed seats.
 
 Revision: 2026_11_26_line
