@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,12 @@ from dotenv import dotenv_values
 PREFIX = "SLOTLEDGER_"
 SHORTEST_KEY = 16
 _SECRET = frozenset({"secret_key", "secret_key_old", "google_client_secret", "microsoft_client_secret"})
+_NUMBERS = {
+    "poll_seconds": (1, 86_400, "seconds"),
+    "rate_per_minute": (0, 1_000_000, "requests"),
+    "form_seconds": (0, 60, "seconds"),
+}
+"""Least, most, of what."""
 _URLS = frozenset({"database_url", "broker_url", "mail_url", "inbound_mail_url"})
 
 
@@ -49,6 +56,9 @@ class Settings:
     allow_private_networks: bool = False
     poll_seconds: int = 300
     log_format: str = ""
+    trusted_proxies: str = "127.0.0.1,::1"
+    rate_per_minute: int = 600
+    form_seconds: int = 1
     origin: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -129,10 +139,13 @@ def _parsed(name: str, text: str) -> object:
         if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
             raise BadSettings(f"{variable} must be true or false, not {text!r}")
         return text.lower() in {"true", "1", "yes"}
-    if name == "poll_seconds":
-        if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 86_400:
-            raise BadSettings(f"{variable} must be a number of seconds from 1 to 86400, not {text!r}")
+    if name in _NUMBERS:
+        least, most, what = _NUMBERS[name]
+        if not (text.isascii() and text.isdigit()) or not least <= int(text[:9]) <= most:
+            raise BadSettings(f"{variable} must be a number of {what} from {least} to {most}, not {text!r}")
         return int(text)
+    if name == "trusted_proxies":
+        _check_networks(variable, text)
     schemes = {
         "database_url": ("sqlite", "postgresql", "postgresql+psycopg"),
         "broker_url": ("embedded", "redis", "rediss", "unix", "amqp", "amqps"),
@@ -151,6 +164,15 @@ def _parsed(name: str, text: str) -> object:
     if name in {"secret_key", "secret_key_old"} and text and len(text) < SHORTEST_KEY:
         raise BadSettings(f"{variable} must have at least {SHORTEST_KEY} characters")
     return text
+
+
+def _check_networks(variable: str, text: str) -> None:
+    """Addresses or networks with commas between. Raises `BadSettings`."""
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            ip_network(each)
+        except ValueError:
+            raise BadSettings(f"{variable} must hold addresses or networks like 10.0.0.0/8, not {each!r}") from None
 
 
 def _check_url(variable: str, name: str, text: str, schemes: tuple[str, ...]) -> None:

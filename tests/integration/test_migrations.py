@@ -16,7 +16,10 @@ from alembic.script import ScriptDirectory
 
 import api.tables
 import booking.tables
+import ledger.audit
+import ledger.identity.tables
 import ledger.tables
+import ledger.webhooks
 from ledger.db import Base, Database, open_database
 from ledger.migrate import downgrade, is_current, migrate
 from ledger.tables import Operator, Slot
@@ -24,7 +27,8 @@ from tests.support.books import operator
 from tests.support.databases import postgres_url
 
 ROOT = Path(__file__).parents[2]
-KNOWN = (api.tables, booking.tables, ledger.tables)  # each fills the metadata
+# Each fills the metadata.
+KNOWN = (api.tables, booking.tables, ledger.audit, ledger.identity.tables, ledger.tables, ledger.webhooks)
 
 
 def revisions() -> list[str]:

@@ -82,6 +82,11 @@ def test_an_unknown_name_is_refused_wherever_it_stands(name: str, tmp_path: Path
         ("POLL_SECONDS", "5.5"),
         ("POLL_SECONDS", ""),
         ("LOG_FORMAT", "xml"),
+        ("RATE_PER_MINUTE", "-1"),
+        ("RATE_PER_MINUTE", "many"),
+        ("FORM_SECONDS", "61"),
+        ("TRUSTED_PROXIES", "proxy.example.org"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.300"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_it(name: str, value: str) -> None:
@@ -97,9 +102,10 @@ def test_what_is_allowed_is_taken_over(tmp_path: Path) -> None:
         {
             "DATABASE_URL": "postgresql://u:p@h/db", "BROKER_URL": "redis://h/1", "MAIL_URL": "smtps://u:p@h", "POLL_SECONDS": "86400",
             "INBOUND_MAIL_URL": "lmtp://127.0.0.1:8024", "BASE_URL": "https://book.example.org/", "ALLOW_PRIVATE_NETWORKS": "Yes",
-            "LOG_FORMAT": "json",
+            "LOG_FORMAT": "json", "TRUSTED_PROXIES": "10.0.0.0/8, ::1", "RATE_PER_MINUTE": "0", "FORM_SECONDS": "0",
         }
     )  # fmt: skip
+    assert (settings.trusted_proxies, settings.rate_per_minute, settings.form_seconds) == ("10.0.0.0/8, ::1", 0, 0)
     assert settings.base_url == "https://book.example.org"  # links are built by adding a path
     assert settings.allow_private_networks is True
     assert not settings.is_sqlite
