@@ -352,7 +352,7 @@ def event_words(tx: Tx, slot_id: int, terms: Terms) -> Words:
     """What the operator reads in their calendar about a slot, in their language. Raises `NotFound` without the slot.
 
     One person's slot names them with mail address and answers; of a group only how many come, and the names where the
-    service says so (``show_names``). Pending bookings are not in it: the event is of those who come. Where the account
+    service says so (``names_in_event``). Pending bookings are not in it: the event is of those who come. Where the account
     invites the client itself (P8), they read the same event, so it speaks to them.
     """
     slot = tx.execute(_SLOT, {"slot_id": slot_id}).one_or_none()

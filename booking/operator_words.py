@@ -85,8 +85,9 @@ def answered(fields: Iterable[FormField], matter: Matter, reader: Reader) -> lis
             continue
         if isinstance(value, bool):
             value = reader.gettext("yes") if value else reader.gettext("no")
-        label = question.label.get(reader.language) or question.label.get("en") or question.name.replace("_", " ")
-        found.append((one_line(label), one_line(str(value))))
+        elif question.type == "choice":
+            value = question.choice_in(str(value), reader.language)
+        found.append((one_line(question.label_in(reader.language)), one_line(str(value))))
     return found
 
 
@@ -97,7 +98,7 @@ def calendar_words(offering: Offering, guests: Sequence[Matter], capacity: int, 
     service = one_line(words.title)
     if capacity > 1:
         title = f"{service} ({sum(guest.seats for guest in guests)}/{capacity})"
-        lines = [_listed(guest) for guest in guests] if offering.spec.show_names else []
+        lines = [_listed(guest) for guest in guests] if offering.spec.names_in_event else []
         url = terms.operator_url()
     else:
         title = ": ".join([service, *(one_line(guest.name) for guest in guests)])

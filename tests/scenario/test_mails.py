@@ -248,7 +248,7 @@ def test_an_offer_runs_out_for_one_and_is_taken_by_the_next(sqlite: Database, tm
 
 
 def test_members_of_a_group_never_meet(sqlite: Database, tmp_path: Path, now: datetime) -> None:
-    story = Story(sqlite, tmp_path, now, capacity=8, show_names=True)
+    story = Story(sqlite, tmp_path, now, capacity=8, names_in_event=True)
     story.book("Zebra")
     story.book("Lion", "ar")
     zebra, lion = sorted(story.to_clients(), key=lambda mail: mail.recipient, reverse=True)

@@ -351,7 +351,7 @@ def test_two_offers_to_one_person_are_two_letters(practice: Practice) -> None:
 
 @pytest.mark.parametrize("audience", ["client", "operator"])
 def test_nobody_else_is_ever_named(audience: str, tx: Tx, now: datetime) -> None:
-    practice = Practice(tx, now, spec=SPEC | {"capacity": 8, "show_names": True})
+    practice = Practice(tx, now, spec=SPEC | {"capacity": 8, "names_in_event": True})
     slot = practice.slot(8)
     secret = {"client_name": "Zoltan Zebra", "client_email": "zebra@hidden.example", "answers": {"phone": "0909"}}
     practice.booking("other", slot_id=slot, token="zebra-token", **secret)
@@ -375,7 +375,7 @@ def test_nobody_else_is_ever_named(audience: str, tx: Tx, now: datetime) -> None
 
 
 def test_event_words_are_of_those_who_come(tx: Tx, now: datetime) -> None:
-    practice = Practice(tx, now, spec=SPEC | {"capacity": 8, "show_names": True})
+    practice = Practice(tx, now, spec=SPEC | {"capacity": 8, "names_in_event": True})
     slot = practice.slot(8)
     for number, status in enumerate(Status):
         practice.booking(f"b{number}", slot_id=slot, status=status, client_name=f"Guest {status}", seats=2)

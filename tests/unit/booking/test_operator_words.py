@@ -43,7 +43,7 @@ def test_who_what_when_and_where_to_go(about: About, now: datetime) -> None:
     assert "07:00–07:50 (New York)" in text
     assert 'href="mailto:kata@example.org"' in html
     assert "Phone: +36 1 234 5678" in text
-    assert "first time: yes" in text
+    assert "First time: yes" in text
     assert "https://book.example/operator/bookings/b1" in text
     # The client's own key opens their page: it is not the operator's to have.
     assert "kata-token" not in text + html
@@ -84,7 +84,7 @@ def test_one_persons_event_names_them(now: datetime) -> None:
     words = calendar_words(matter.offering, [matter], 1, TERMS)
     assert words.title == "Consultation: Kata Nagy"
     assert words.description.splitlines()[:4] == [
-        "Client: Kata Nagy", "Mail address: kata@example.org", "Phone: +36 1 234 5678", "first time: yes",
+        "Client: Kata Nagy", "Mail address: kata@example.org", "Phone: +36 1 234 5678", "First time: yes",
     ]  # fmt: skip
     assert words.location == "Main street 1"
     assert words.url == "https://book.example/operator/bookings/b1"
@@ -96,7 +96,7 @@ def test_a_groups_event_counts_and_names_only_where_asked_to(now: datetime) -> N
     counted = calendar_words(offering_with(capacity=8), guests, 8, TERMS)
     assert counted.title == "Consultation (3/8)"
     assert not re.search("Kata|Jon|@", counted.title + counted.description)
-    named = calendar_words(offering_with(capacity=8, show_names=True), guests, 8, TERMS)
+    named = calendar_words(offering_with(capacity=8, names_in_event=True), guests, 8, TERMS)
     assert named.description.splitlines()[:2] == ["Kata Nagy (2)", "Jon Little"]
     assert "@" not in named.description
 

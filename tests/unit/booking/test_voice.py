@@ -21,7 +21,7 @@ DETAILS: dict[str, Any] = {"description": "Bring your shoes.", "fields": [{"name
 @pytest.fixture
 def desk(sqlite: Database) -> Desk:
     made = Desk(sqlite).open(
-        talk={**DETAILS, "conference": True, "cancel_until_minutes": 60}, group={"capacity": 3, "show_names": True}
+        talk={**DETAILS, "conference": True, "cancel_until_minutes": 60}, group={"capacity": 3, "names_in_event": True}
     )
     account(made, "provider")
     return made
