@@ -83,6 +83,22 @@ def may_share_credentials(given: httpx.URL, other: httpx.URL, siblings: frozense
     return any(within(a, domain) and within(b, domain) for domain in siblings)
 
 
+def callable_url(url: str, *, allow_private: bool) -> httpx.URL:
+    """The address without user name and fragment, if it may be called as far as one can see without resolving names.
+
+    Raises `AddressRefused`.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError) as exc:
+        raise AddressRefused("this is no address") from exc
+    if parsed.scheme not in _PORTS or not all(parsed.host.removesuffix(".").split(".")):
+        raise AddressRefused("only https addresses can be called")
+    if parsed.scheme == "http" and not allow_private:
+        raise AddressRefused(f"{parsed.host} must be called by https")
+    return parsed.copy_with(userinfo=b"", fragment=None)
+
+
 @cache
 def _trust() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
@@ -191,15 +207,7 @@ class Http:
         raise BadAnswer(f"{given.host} redirects in circles")
 
     def _parsed(self, url: str) -> httpx.URL:
-        try:
-            parsed = httpx.URL(url)
-        except (httpx.InvalidURL, TypeError) as exc:
-            raise AddressRefused("this is no address") from exc
-        if parsed.scheme not in _PORTS or not all(parsed.host.removesuffix(".").split(".")):
-            raise AddressRefused("only https addresses can be called")
-        if parsed.scheme == "http" and not self._allow_private:
-            raise AddressRefused(f"{parsed.host} must be called by https")
-        return parsed.copy_with(userinfo=b"", fragment=None)
+        return callable_url(url, allow_private=self._allow_private)
 
     def _joined(self, base: httpx.URL, location: str) -> httpx.URL:
         try:

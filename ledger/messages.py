@@ -352,6 +352,47 @@ class SendMail(Message):
         return f"mail:{self.booking_id}:{self.audience}"
 
 
+@dataclass(frozen=True, slots=True)
+class ForgetClient(Message):
+    """Erase a client when the mails about them have gone out, at `until` at the latest. whose: one of their bookings, or
+    ``entry:ID``, a place in line; their address is not named here."""
+
+    whose: str
+    until: datetime
+
+
+# --- to who listens ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SendWebhook(Message):
+    """Tell one endpoint of one entry of the feed. run: of the endpoint; a later one queues the same entry again."""
+
+    webhook_id: int
+    run: int
+    entry_id: int
+    booking_id: str
+
+    @property
+    def line(self) -> str:
+        """An endpoint hears of a booking in order."""
+        return f"webhook:{self.webhook_id}:{self.booking_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUpWebhook(Message):
+    """Queue the entries of the feed that an endpoint has missed, from a place on, a step at a time."""
+
+    webhook_id: int
+    run: int
+    after: int
+
+    @property
+    def line(self) -> str:
+        """One step after the other."""
+        return f"catch-up:{self.webhook_id}"
+
+
 KINDS: dict[str, type[Message]] = {
     kind.__name__: kind
     for kind in (
@@ -359,6 +400,8 @@ KINDS: dict[str, type[Message]] = {
         GuestDeclined, GuestAccepted, TimeFreed,
         ClientReply, ClientDeclined, ClientCounter, ClientRefresh, MailBounced,
         PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, SendMail,
+        ForgetClient,
+        SendWebhook, CatchUpWebhook,
     )
 }  # fmt: skip
 

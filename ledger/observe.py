@@ -39,6 +39,8 @@ class Event(StrEnum):
     MAIL_HANDED_OVER = "mail_handed_over"
     MAIL_REFUSED = "mail_refused"
     MAIL_SUPERSEDED = "mail_superseded"
+    WEBHOOK_SENT = "webhook_sent"
+    WEBHOOK_PAUSED = "webhook_paused"
     MAIL_TAKEN = "mail_taken"
     MAILBOX_OPENED = "mailbox_opened"
     MAILBOX_LOST = "mailbox_lost"
@@ -58,7 +60,10 @@ class Event(StrEnum):
     # api
     REQUEST_DONE = "request_done"
     REQUEST_FAILED = "request_failed"
+    SIGNED_IN = "signed_in"
     LOGIN_FAILED = "login_failed"
+    RATE_LIMITED = "rate_limited"
+    RATES_UNSTORED = "rates_unstored"
     HOOK_REJECTED = "hook_rejected"
 
 

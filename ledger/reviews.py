@@ -55,6 +55,15 @@ def resolve(tx: Tx, review_id: int, *, state: str, by: str, now: datetime, choic
     return changed.rowcount == 1
 
 
+def settle(tx: Tx, key: str, *, by: str, now: datetime) -> None:
+    """The matter has been dealt with elsewhere: its open review, if there is one, counts as approved."""
+    tx.execute(
+        sa.update(Review)
+        .where(Review.key == key, Review.state == "open")
+        .values(state="approved", resolved_at=now, resolved_by=by)
+    )
+
+
 def listing(tx: Tx, *, state: str = "open", operator_id: int | None = None) -> list[dict[str, Any]]:
     """Reviews for people to read, oldest first."""
     query = sa.select(Review.__table__).where(Review.state == state).order_by(Review.id)

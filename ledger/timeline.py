@@ -7,8 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ledger import webhook_feed
 from ledger.db import Tx
-from ledger.tables import TimelineEntry
+from ledger.tables import Operator, TimelineEntry
+from ledger.webhook_feed import event_type
 
 AUDIENCES = {"client": ("client",), "operator": ("client", "operator"), "admin": ("client", "operator", "admin")}
 
@@ -24,9 +26,12 @@ def note(
     audience: str = "client",
     **detail: Any,
 ) -> None:
-    """Add one line, in the transaction that makes it true. detail: JSON values, no addresses of other people."""
-    tx.execute(
-        sa.insert(TimelineEntry).values(
+    """Add one line, in the transaction that makes it true, and queue it for the webhooks that want it. detail: JSON
+    values, no addresses of other people."""
+    endpoints = webhook_feed.listening(tx, operator_id, what)
+    entry_id = tx.execute(
+        sa.insert(TimelineEntry)
+        .values(
             booking_id=booking_id,
             operator_id=operator_id,
             at=now,
@@ -35,7 +40,9 @@ def note(
             audience=audience,
             detail=detail,
         )
-    )
+        .returning(TimelineEntry.id)
+    ).scalar_one()
+    webhook_feed.announce(tx, endpoints, entry_id, booking_id, operator_id, now=now)
 
 
 def of_booking(tx: Tx, booking_id: str, *, reader: str = "client") -> list[dict[str, Any]]:
@@ -53,15 +60,48 @@ SETTLED = timedelta(seconds=2)
 """Ids are given before commits; a reader who is that much behind meets none that comes late."""
 
 
-def feed(tx: Tx, *, after: int, operator_id: int | None, now: datetime, limit: int = 200) -> list[dict[str, Any]]:
-    """What happened to bookings, in order, from a cursor on: ``cursor, at, booking_id, type, cause, detail``."""
+def feed(
+    tx: Tx,
+    *,
+    after: int,
+    operator_id: int | None,
+    now: datetime,
+    limit: int = 200,
+    kind: str = "",
+    booking_id: str = "",
+) -> list[dict[str, Any]]:
+    """What happened to bookings, in order, from a cursor on: ``cursor, at, operator, booking_id, type, what, cause,
+    detail``. kind: of one ``type`` only; booking_id: of one booking only."""
     row = TimelineEntry
-    query = (
-        sa.select(row.id.label("cursor"), row.at, row.booking_id, row.what, row.cause, row.detail)
-        .where(row.id > after, row.at <= now - SETTLED)
-        .order_by(row.id)
-        .limit(limit)
-    )
+    query = _told().where(row.id > after, row.at <= now - SETTLED).order_by(row.id).limit(limit)
     if operator_id is not None:
         query = query.where(row.operator_id == operator_id)
-    return [{**r._mapping, "type": f"booking.{r.what}"} for r in tx.execute(query)]
+    if kind:
+        query = query.where(row.what == kind.removeprefix(event_type("")))
+    if booking_id:
+        query = query.where(row.booking_id == booking_id)
+    return [_event(found) for found in tx.execute(query)]
+
+
+def event(tx: Tx, entry_id: int) -> dict[str, Any] | None:
+    """One entry as `feed` shows it; None if it was erased."""
+    found = tx.execute(_told().where(TimelineEntry.id == entry_id)).one_or_none()
+    return None if found is None else _event(found)
+
+
+def _told() -> sa.Select[Any]:
+    row = TimelineEntry
+    shown = (
+        row.id.label("cursor"),
+        row.at,
+        Operator.slug.label("operator"),
+        row.booking_id,
+        row.what,
+        row.cause,
+        row.detail,
+    )
+    return sa.select(*shown).outerjoin(Operator, Operator.id == row.operator_id)
+
+
+def _event(row: Any) -> dict[str, Any]:
+    return {**row._mapping, "type": event_type(row.what)}

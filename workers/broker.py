@@ -49,6 +49,7 @@ _LANE_OF = {
     "PullCalendar": PULL,
     "OpenChannel": PULL,
     "CloseChannel": PULL,
+    "SendWebhook": PULL,
 }
 
 

@@ -24,6 +24,7 @@ from sync.push import push_event
 from sync.sweep import sweep_event
 from workers.leases import LeaseKeeper
 from workers.mail import send_mail
+from workers.webhooks import catch_up_webhook, send_webhook
 from workers.world import Handler, Reaction, World
 
 
@@ -83,14 +84,16 @@ def handlers() -> dict[type[Message], Handler]:
         messages.OpenChannel: for_sync(open_channel),
         messages.CloseChannel: for_sync(close_channel),
         messages.SendMail: send_mail,
+        messages.SendWebhook: send_webhook,
     }
 
 
 def reactions() -> dict[type[Message], Reaction]:
-    """What booking does by itself."""
+    """What is done inside the ledger: by booking, but for one."""
 
     def reaction(world: World, tx: Tx, leased: Leased) -> None:
         react(tx, leased.message, terms=world.terms, now=world.clock(), cause=leased.cause)
 
     elsewhere = set(handlers())
-    return {kind: reaction for kind in messages.KINDS.values() if kind not in elsewhere}
+    booking = {kind: reaction for kind in messages.KINDS.values() if kind not in elsewhere}
+    return {**booking, messages.CatchUpWebhook: catch_up_webhook}

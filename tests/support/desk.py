@@ -19,6 +19,7 @@ from ledger.backoff import NotYet
 from ledger.db import Database
 from ledger.messages import (
     KINDS,
+    CatchUpWebhook,
     CloseChannel,
     LookForEvent,
     Message,
@@ -26,12 +27,13 @@ from ledger.messages import (
     PullCalendar,
     PushEvent,
     SendMail,
+    SendWebhook,
     SweepEvent,
 )
 
 TERMS = Terms("http://127.0.0.1:8000", "bookings@slotledger.test")
 MONDAY = datetime(2027, 1, 11, 6, 0, tzinfo=UTC)
-ELSEWHERE = (PullCalendar, PushEvent, LookForEvent, SweepEvent, OpenChannel, CloseChannel, SendMail)
+ELSEWHERE = (PullCalendar, PushEvent, LookForEvent, SweepEvent, OpenChannel, CloseChannel, SendMail, SendWebhook, CatchUpWebhook)
 """What the workers do with the outside; here it is left in the outbox."""
 
 SPEC: dict[str, Any] = {
