@@ -6,8 +6,10 @@ The conditions decide; behind them the database refuses overlap and overbooking 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -20,9 +22,14 @@ class NotLocked(RuntimeError):
     """An operator's time is being changed without its lock."""
 
 
+class LockedTooLate(RuntimeError):
+    """An operator is locked after one with a higher id: two who do that may wait for each other for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """Seats that came free. left: seats still taken in that slot; 0 closes it and frees its time."""
+    """Seats that came free. left: seats still taken in that slot; 0 closes it and frees its time, also that of its mates:
+    the other operators whose time it took."""
 
     slot_id: int
     operator_id: int
@@ -33,23 +40,72 @@ class Freed:
     left: int
     capacity: int
     holder: str
+    mates: tuple[int, ...] = ()
+
+    @property
+    def people(self) -> tuple[int, ...]:
+        """Whose time it was."""
+        return (self.operator_id, *self.mates)
 
 
 def lock_operator(tx: Tx, operator_id: int) -> int:
-    """Take the operator's lock by bumping ``ledger_version``, which also outdates every cached page. Returns the version."""
-    version = tx.execute(
+    """Take the operator's lock by bumping ``ledger_version``, which also outdates every cached page. Returns the version.
+
+    Operators who share services as a team are locked together, by the row of the first of their circle. Raises
+    `LockedTooLate` where one with a higher id is ours already.
+    """
+    _in_order(tx, operator_id)
+    while True:
+        first = _bump(tx, Operator.id == _head(operator_id))[0]
+        _in_order(tx, first.id)
+        locked = {first.id: first.ledger_version}
+        if first.circle == first.id:
+            mates = _bump(tx, Operator.circle == first.id, Operator.id != first.id)
+            locked |= {mate.id: mate.ledger_version for mate in mates}
+        tx.info.setdefault("locked_operators", set()).update(locked)
+        if operator_id in locked and first.circle in (None, first.id):
+            return int(locked[operator_id])
+        # The circle was drawn anew while we waited.
+
+
+def _bump(tx: Tx, *which: sa.ColumnElement[bool]) -> Sequence[Any]:
+    return tx.execute(
         sa.update(Operator)
-        .where(Operator.id == operator_id)
+        .where(*which)
         .values(ledger_version=Operator.ledger_version + 1)
-        .returning(Operator.ledger_version)
-    ).scalar_one()
-    tx.info.setdefault("locked_operators", set()).add(operator_id)
-    return int(version)
+        .returning(Operator.id, Operator.ledger_version, Operator.circle)
+    ).all()
+
+
+def _head(operator_id: int) -> sa.ScalarSelect[int]:
+    each = sa.orm.aliased(Operator)
+    return sa.select(sa.func.coalesce(each.circle, each.id)).where(each.id == operator_id).scalar_subquery()
+
+
+def draw_circle(tx: Tx, operator_ids: Iterable[int], circle: int | None) -> None:
+    """From now on these operators are locked together by the row of `circle`, the lowest of their ids; None: each alone.
+    All of them are locked, in what they were and in what they become."""
+    for operator_id in (ids := sorted(operator_ids)):
+        _require(tx, operator_id)
+    tx.execute(sa.update(Operator).where(Operator.id.in_(ids)).values(circle=circle))
 
 
 def hold_still(tx: Tx, operator_id: int) -> None:
     """Let nobody else lock this operator until the end of the transaction, and change nothing of what is shown."""
-    tx.execute(sa.select(Operator.id).where(Operator.id == operator_id).with_for_update())
+    _in_order(tx, operator_id)
+    still = tx.execute(sa.select(Operator.id).where(Operator.id == _head(operator_id)).with_for_update()).scalar()
+    tx.info.setdefault("still_operators", set()).update({operator_id, still})
+
+
+def is_ours(tx: Tx, operator_id: int) -> bool:
+    """Can nobody else lock this operator until the end of the transaction?"""
+    return any(operator_id in tx.info.get(kind, ()) for kind in ("locked_operators", "still_operators"))
+
+
+def _in_order(tx: Tx, operator_id: int) -> None:
+    ours = tx.info.get("locked_operators", set()) | tx.info.get("still_operators", set())
+    if operator_id not in ours and any(other > operator_id for other in ours):
+        raise LockedTooLate(f"operator {operator_id} after {max(ours)}")
 
 
 def claim(
@@ -64,12 +120,14 @@ def claim(
     seats: int,
     now: datetime,
     expires_at: datetime | None = None,
+    mates: Sequence[int] = (),
 ) -> int | None:
     """Take seats at a start, joining the slot that is there or opening it. Returns the slot's id, None if they aren't free.
 
-    block: the period with buffers. expires_at: only of holds.
+    block: the period with buffers. expires_at: only of holds. mates: further operators whose time it takes, all or none.
     """
-    _require(tx, operator_id)
+    for each in (operator_id, *mates):
+        _require(tx, each)
     there = tx.execute(
         sa.select(Slot.id).where(
             Slot.operator_id == operator_id,
@@ -77,10 +135,11 @@ def claim(
             Slot.starts_at == period.start,
             Slot.ends_at == period.end,
             Slot.taken > 0,
+            Slot.leader_id.is_(None),
         )
     ).scalar()
     if there is None:
-        slot_id = _open_slot(tx, operator_id, service_id, period, block, capacity, seats, now)
+        slot_id = _open_slot(tx, operator_id, service_id, period, block, capacity, seats, now, mates)
     else:
         joined = tx.execute(
             sa.update(Slot)
@@ -106,8 +165,9 @@ def _open_slot(
     capacity: int,
     seats: int,
     now: datetime,
+    mates: Sequence[int],
 ) -> int | None:
-    if seats > capacity:
+    if seats > capacity or (mates and tx.execute(sa.select(_overlapping(mates, block))).scalar()):
         return None
     kinds = {c.name: c.type for c in Slot.__table__.columns}
     values = {
@@ -121,19 +181,24 @@ def _open_slot(
         "taken": seats,
         "created_at": now,
     }
-    free = sa.select(*(sa.literal(v, kinds[k]) for k, v in values.items())).where(~_overlapping(operator_id, block))
-    return tx.execute(sa.insert(Slot).from_select(list(values), free).returning(Slot.id)).scalar()
+    free = sa.select(*(sa.literal(v, kinds[k]) for k, v in values.items())).where(~_overlapping([operator_id], block))
+    slot_id = tx.execute(sa.insert(Slot).from_select(list(values), free).returning(Slot.id)).scalar()
+    if slot_id is not None:
+        for mate in mates:  # under the same lock: what was free a statement ago still is
+            own = {"operator_id": mate, "leader_id": slot_id, "capacity": 1, "taken": 1}
+            tx.execute(sa.insert(Slot).values({**values, **own}))
+    return slot_id
 
 
-def _overlapping(operator_id: int, block: Period, but: int | None = None) -> sa.Exists:
+def _overlapping(operator_ids: Sequence[int], block: Period, but: int | None = None) -> sa.Exists:
     other = sa.orm.aliased(Slot)
     clash = sa.exists().where(
-        other.operator_id == operator_id,
+        other.operator_id.in_(operator_ids),
         other.taken > 0,
         other.block_end > block.start,
         other.block_start < block.end,
     )
-    return clash if but is None else clash.where(other.id != but)
+    return clash if but is None else clash.where(sa.func.coalesce(other.leader_id, other.id) != but)
 
 
 def release(tx: Tx, holder: str, *, operator_id: int) -> Freed | None:
@@ -150,11 +215,13 @@ def release(tx: Tx, holder: str, *, operator_id: int) -> Freed | None:
 
 
 def expired(tx: Tx, operator_id: int, *, now: datetime) -> list[Freed]:
-    """Give back what expired holds of this operator still have, the oldest first."""
+    """Give back what expired holds of this operator, and of all who are locked with them, still have, the oldest first."""
     _require(tx, operator_id)
+    own = sa.select(Operator.circle).where(Operator.id == operator_id).scalar_subquery()
+    together = sa.select(Operator.id).where(sa.or_(Operator.id == operator_id, Operator.circle == own))
     gone = tx.execute(
         sa.delete(Seat)
-        .where(Seat.operator_id == operator_id, Seat.expires_at <= now)
+        .where(Seat.operator_id.in_(together), Seat.expires_at <= now)
         .returning(Seat.slot_id, Seat.seats, Seat.holder, Seat.expires_at)
     ).all()
     return [_freed(tx, s.slot_id, s.seats, s.holder) for s in sorted(gone, key=lambda s: (s.expires_at, s.holder))]
@@ -182,12 +249,28 @@ def move(tx: Tx, slot_id: int, *, operator_id: int, period: Period, block: Perio
     times = {
         "starts_at": period.start, "ends_at": period.end, "block_start": block.start, "block_end": block.end,
     }  # fmt: skip
+    mates = tx.execute(sa.select(Slot.operator_id).where(Slot.leader_id == slot_id, Slot.taken > 0)).scalars().all()
+    people = [operator_id, *mates]
     moved = tx.execute(
         sa.update(Slot)
-        .where(Slot.id == slot_id, Slot.operator_id == operator_id, ~_overlapping(operator_id, block, but=slot_id))
+        .where(Slot.id == slot_id, Slot.operator_id == operator_id, ~_overlapping(people, block, but=slot_id))
         .values(times if capacity is None else {**times, "capacity": capacity})
     )
+    if moved.rowcount == 1 and mates:
+        tx.execute(sa.update(Slot).where(Slot.leader_id == slot_id, Slot.taken > 0).values(times))
     return moved.rowcount == 1
+
+
+def mates_of(tx: Tx, slot_id: int) -> dict[int, int]:
+    """Operator → slot, of those whose time this slot takes besides its own operator's."""
+    rows = tx.execute(sa.select(Slot.operator_id, Slot.id).where(Slot.leader_id == slot_id))
+    return {int(row.operator_id): int(row.id) for row in rows}
+
+
+def leader_of(tx: Tx, slot_id: int) -> int:
+    """The slot that the people are in, where this one only takes one more operator's time for it; else itself."""
+    leader = tx.execute(sa.select(Slot.leader_id).where(Slot.id == slot_id)).scalar()
+    return slot_id if leader is None else int(leader)
 
 
 def _freed(tx: Tx, slot_id: int, seats: int, holder: str) -> Freed:
@@ -206,6 +289,9 @@ def _freed(tx: Tx, slot_id: int, seats: int, holder: str) -> Freed:
             Slot.capacity,
         )
     ).one()
+    mates = sorted(mates_of(tx, slot_id))
+    if mates and slot.taken == 0:
+        tx.execute(sa.update(Slot).where(Slot.leader_id == slot_id).values(taken=0))
     return Freed(
         slot_id,
         slot.operator_id,
@@ -216,6 +302,7 @@ def _freed(tx: Tx, slot_id: int, seats: int, holder: str) -> Freed:
         slot.taken,
         slot.capacity,
         holder,
+        tuple(mates),
     )
 
 

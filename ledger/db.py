@@ -97,8 +97,8 @@ class Database:
         try:
             with self._writer, self.engine.connect() as tx:
                 # What a transaction remembers lives on the pooled connection: forget what the last one left.
-                tx.info.pop("locked_operators", None)
-                tx.info.pop("wake", None)
+                for remembered in ("locked_operators", "still_operators", "wake"):
+                    tx.info.pop(remembered, None)
                 with tx.begin():
                     yield tx
                 wake = bool(tx.info.pop("wake", False))
