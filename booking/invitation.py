@@ -375,7 +375,7 @@ def event_words(tx: Tx, slot_id: int, terms: Terms) -> Words:
         for row in rows
     ]
     words = calendar_words(offering, guests, slot.capacity, terms)
-    invited = [guest for guest, row in zip(guests, rows, strict=True) if row.voice != "service"]
+    invited = [guest for guest, row in zip(guests, rows, strict=True) if row.voice != "service" and guest.email]
     return _shared(words, invited[0], terms) if len(invited) == 1 and slot.capacity == 1 else words
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import commands, judgement, reminders, replies, waitlist
+from booking import commands, judgement, privacy, reminders, replies, waitlist
 from booking.catalogue import offering_by_id
 from booking.complete import Completion, Origin, complete, tell
 from booking.errors import DoesNotFit, TooLate
@@ -25,6 +25,7 @@ from ledger.messages import (
     DecidePending,
     ExpireHold,
     ExpireOffer,
+    ForgetClient,
     GuestAccepted,
     GuestDeclined,
     MailFact,
@@ -63,6 +64,11 @@ def _(message: RemoteCancellation, tx: Tx, terms: Terms, now: datetime, cause: s
     wanted = offering_by_id(tx, event.service_id)
     freed = commands.cancel_all(tx, terms, wanted, rows, by="operator", now=now, cause=cause or "operator_calendar")
     waitlist.seats_freed(tx, terms, freed, now=now, cause=cause or "operator_calendar")
+
+
+@_react.register
+def _(message: ForgetClient, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
+    privacy.erase_later(tx, terms, message, now=now, cause=cause)
 
 
 @_react.register

@@ -137,6 +137,7 @@ class ServiceSpec(_Strict):
     limit_per_week: int = Field(default=0, ge=0, le=1000)
     cancel_until_minutes: int = Field(default=0, ge=0, le=525_600)
     reminder_hours: int = Field(default=24, ge=0, le=720)
+    retention_months: int = Field(default=24, ge=1, le=1200)
     operator_moves: Literal["follow", "propose"] = "follow"
     cancellation_grace_seconds: int = Field(default=60, ge=0, le=86_400)
     max_staleness_minutes: int = Field(default=15, ge=1, le=10_080)

@@ -107,6 +107,16 @@ def wish(
     _push(tx, known.id, known.version + 1, operator_id, service_id, slot_id, now, cause)
 
 
+def reword(tx: Tx, slot_id: int, words: Words | None) -> None:
+    """Other words in our copy alone; the provider isn't told. None: no words, for an event that nobody needs any more."""
+    said = (
+        {}
+        if words is None
+        else {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(words).items() if v is not None}
+    )
+    tx.execute(sa.update(SlotEvent).where(SlotEvent.slot_id == slot_id).values(words=said))
+
+
 def anew(row: Any) -> dict[str, object]:
     """Values that make the row of an event that is gone, as `SlotEvent` has it, ask for another one.
 

@@ -33,19 +33,25 @@ class Chore:
 
 def chores(settings: Settings) -> list[Chore]:
     """Everything that the ticker does. A new chore is a line here."""
+    from booking import retention
     from booking.commands import forget_answers
+    from booking.terms import Terms
     from sync.accounts import ask_for_due_pulls
     from sync.hints import ask_for_due_channels
     from sync.replies import forget_mail
     from sync.tickets import forget_old
+    from sync.window import forget_past
     from workers.opening import hooks_of
 
     hooks = hooks_of(settings)
+    terms = Terms(settings.base_url, settings.mail_from)
     return [
         Chore("due_pulls", 1, lambda tx, now: ask_for_due_pulls(tx, now=now, poll_seconds=settings.poll_seconds)),
         Chore("due_channels", 2, lambda tx, now: ask_for_due_channels(tx, now=now, hooks=hooks)),
         Chore("forget_links", 3600, forget_old),
         Chore("forget_mail", 3600, forget_mail),
+        Chore("forget_clients", 3600, lambda tx, now: retention.forget_old(tx, terms, now), again_from=retention.BATCH),
+        Chore("forget_past", 3600, forget_past, again_from=SMALL_BATCH),
         Chore("count_rows", 60, count_rows),
         Chore("forget_done", 3600, forget_done, again_from=SMALL_BATCH),
         Chore(
