@@ -61,8 +61,13 @@ openapi: $(VENV)/test.stamp ## write docs/openapi.json
 chaos: $(VENV)/test.stamp ## SIGKILL at each passing of each boundary; takes long
 	CHAOS=full $(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)
 
-scenarios: $(VENV)/test.stamp ## whole stories on the running service
-	$(BIN)/python -m pytest tests/scenario $(PYTEST_ARGS)
+SCENARIO_ARGS ?= -n auto --dist loadscope
+RESULTS := var/scenarios.xml
+
+scenarios: $(VENV)/test.stamp ## the whole completion matrix and whole stories; writes docs/scenarios.md
+	@mkdir -p var && rm -f $(RESULTS)
+	SCENARIOS=full $(BIN)/python -m pytest tests/scenario $(SCENARIO_ARGS) --junitxml=$(RESULTS); \
+	tests=$$?; $(BIN)/python -m tests.scenario.matrix.report $(RESULTS) docs/scenarios.md && exit $$tests
 
 browser: $(VENV)/test.stamp ## the pages in a real Chromium
 	BROWSER=required $(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
