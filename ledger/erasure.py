@@ -136,8 +136,8 @@ def _tidy(
             tx.execute(sa.update(model).where(key == row.id).values(**after))
 
 
-def _cut_out(tx: Tx, table: sa.FromClause, address: str, needles: Collection[str]) -> int:
-    keys = list(table.primary_key)  # type: ignore[attr-defined]
+def _cut_out(tx: Tx, table: sa.Table, address: str, needles: Collection[str]) -> int:
+    keys = list(table.primary_key)
     columns = [c for c in table.c if isinstance(c.type, sa.JSON | sa.String) and not c.foreign_keys and c not in keys]
     if not columns:
         return 0

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.admin import bookings, books, calendars, line, machinery, pauses, reviews, tokens
+from api.admin import bookings, books, calendars, line, machinery, pauses, privacy, reviews, tokens
 
 router = APIRouter(prefix="/api/v1/admin", tags=["admin"])
-for each in (books, bookings, line, pauses, reviews, calendars, machinery, tokens):
+for each in (books, bookings, line, pauses, reviews, calendars, machinery, privacy, tokens):
     router.include_router(each.router)

@@ -126,6 +126,14 @@ class MailFolder:
         except FileNotFoundError:
             return None
 
+    def forget(self, address: str) -> int:
+        """Delete every message that is to, from or about an address, whatever its case. Returns how many."""
+        wanted = address.strip().casefold()
+        found = [path for path in self.directory.glob("*.eml") if wanted and wanted in _readable(path.read_bytes())]
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -152,6 +160,17 @@ def describe(mail_id: str, at: datetime, raw: bytes) -> StoredMail:
         if isinstance(body, bytes):
             return _with_calendar(shown, body)
     return shown
+
+
+def _readable(raw: bytes) -> str:
+    """Headers and decoded texts, case-folded; folded lines of calendar parts are joined."""
+    message = email.message_from_bytes(raw)
+    texts = [_text(message, name) for name in message]
+    for part in message.walk():
+        body = part.get_payload(decode=True)
+        if isinstance(body, bytes):
+            texts.append(re.sub("\r?\n[ \t]", "", body.decode("utf-8", "replace")))
+    return "\n".join(texts).casefold()
 
 
 def _with_calendar(shown: StoredMail, body: bytes) -> StoredMail:
