@@ -27,7 +27,7 @@ from api.schemas import (
 from api.wire import wire
 from booking import catalogue, commands, queries, waitlist
 from booking.errors import FieldError, Invalid
-from booking.rules import is_zone
+from booking.rules import duration_of, is_zone
 from ledger.db import Tx
 
 router = APIRouter(prefix="/api/v1", tags=["public"])
@@ -62,19 +62,21 @@ def slots(
     first: Annotated[date, Query(alias="from", description="first day")],
     last: Annotated[date, Query(alias="to", description="last day, at most 62 days on")],
     timezone: Annotated[str, Query(description="whose days; the operator's if left out")] = "",
+    duration: Annotated[int | None, Query(description="minutes, of a service with several durations")] = None,
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """Starts of a range of days: open, held and full ones."""
     now = here.now()
     with here.database.reading() as tx:
-        pulse = queries.pulse(tx, operator)
+        pulse = queries.pulse(tx, operator, service)
         zone = _zone(timezone)
 
         def compute() -> queries.Listed:
             offering = catalogue.offering(tx, operator, service)
-            return queries.slots(tx, offering, first, last, zone or offering.timezone, now=now)
+            asked = offering.lasting(duration_of(duration, offering.spec, path="duration"))
+            return queries.slots(tx, asked, first, last, zone or offering.timezone, now=now)
 
-        key = (operator, service, first.isoformat(), last.isoformat(), zone)
+        key = (operator, service, first.isoformat(), last.isoformat(), zone, str(duration or ""))
         ready = request.app.state.slot_cache.get(key, pulse, now, compute)
         shown = zone or catalogue.offering(tx, operator, service).timezone
     headers = {"ETag": ready.etag, "Cache-Control": "no-cache"}
@@ -88,8 +90,9 @@ def hold(operator: str, service: str, body: HoldIn, here: Here) -> Response:
     """Keep seats for five minutes."""
     with here.database.transaction() as tx:
         held = commands.hold(
-            tx, here.terms, operator, service, start=body.start, seats=body.seats, now=here.now(), cause=CAUSE
-        )
+            tx, here.terms, operator, service, start=body.start, seats=body.seats, now=here.now(), cause=CAUSE,
+            duration_minutes=body.duration_minutes, member=body.operator,
+        )  # fmt: skip
     return _json({"token": held.token, "expires_at": held.expires_at}, 201)
 
 

@@ -36,17 +36,22 @@ class ClientIn(_In):
 
 
 class HoldIn(_In):
-    """Keep seats while somebody types."""
+    """Keep seats while somebody types. duration_minutes: one of the service's, else its first. operator: a member of the
+    team that does it, else the one of them who has the least to do."""
 
     start: Instant
     seats: int = 1
+    duration_minutes: int | None = None
+    operator: str | None = None
 
 
 class BookingIn(_In):
-    """A booking. hold: token of a hold for the same start."""
+    """A booking. hold: token of a hold for the same start. duration_minutes, operator: as of a hold."""
 
     start: Instant
     seats: int = 1
+    duration_minutes: int | None = None
+    operator: str | None = None
     client: ClientIn
     answers: dict[str, Answer] = {}
     hold: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{0,100}$")
@@ -75,10 +80,12 @@ class WishIn(_In):
 
 
 class WaitlistIn(_In):
-    """A place in the line."""
+    """A place in the line. duration_minutes: as of a hold; operator: only with this member of the team."""
 
     client: ClientIn
     seats: int = 1
+    duration_minutes: int | None = None
+    operator: str | None = None
     wish: WishIn
     accept: Literal["auto", "ask"] | None = None
     answers: dict[str, Answer] = {}
@@ -137,6 +144,13 @@ class PersonOut(BaseModel):
     email: str
 
 
+class ConsentOut(BaseModel):
+    """What the client agreed to: the words as they read them, and when."""
+
+    text: str
+    at: datetime
+
+
 class ProposalOut(BaseModel):
     """Another time that the operator proposes."""
 
@@ -163,6 +177,7 @@ class BookingOut(BaseModel):
     title: str
     place: str
     link: str
+    duration_minutes: int
     seats: int
     revision: int
     uid: str
@@ -170,6 +185,7 @@ class BookingOut(BaseModel):
     proposal: ProposalOut | None
     client: PersonOut
     answers: dict[str, Any]
+    consents: dict[str, ConsentOut]
     attendance_confirmed_at: datetime | None
     cancel_until: datetime
     calendar: Literal["none", "on_its_way", "in_the_calendar", "removed"]
@@ -195,6 +211,8 @@ class LineOut(BaseModel):
     token: str
     status: Literal["waiting", "offered", "promoted", "declined", "expired", "removed"]
     position: int | None
+    duration_minutes: int
+    member: str | None
     seats: int
     accept: Literal["auto", "ask"]
     wish: dict[str, Any]
@@ -230,8 +248,11 @@ class ServiceOut(BaseModel):
     texts: dict[str, dict[str, str]]
     timezone: str
     duration_minutes: int
+    durations_minutes: list[int]
     capacity: int
     mode: Literal["individual", "group"]
+    team: list[dict[str, str]]
+    team_mode: Literal["any", "all"] | None
     confirmation: Literal["instant", "approval"]
     fields: list[dict[str, Any]]
     place: str

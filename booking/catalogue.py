@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking.errors import NotFound
+from booking.errors import FieldError, Invalid, NotFound
 from booking.services import ServiceSpec, lasting, rules
 from booking.tables import Service, TeamMember
 from ledger.availability import Rules
@@ -23,7 +23,7 @@ class Offering:
     """One service as an operator does it, for one of its durations, ready to decide with.
 
     operator_*: whose calendar the slot is in. choices: where any member of a team may do it, the same as each of them
-    does it; one is chosen before time is claimed. mates: where all do it together, the others whose time it takes too.
+    does it; one is chosen before time is claimed. members: slug and name of everybody in the team. mates: where all do it together, the others whose time it takes too.
     owner_id: whose service it is; its wall time counts for the whole team.
     """
 
@@ -39,6 +39,7 @@ class Offering:
     spec: ServiceSpec
     rules: Rules
     owner_id: int = 0
+    members: tuple[tuple[str, str], ...] = ()
     mates: tuple[int, ...] = ()
     choices: tuple[Offering, ...] = ()
 
@@ -62,14 +63,17 @@ class Offering:
             choices=tuple(choice.lasting(minutes) for choice in self.choices),
         )
 
-    def with_member(self, slug: str) -> Offering:
-        """As that member of the team does it. Raises `NotFound`."""
-        for choice in self.choices:
-            if choice.operator_slug == slug:
-                return choice
-        if slug != self.operator_slug or self.choices:
-            raise NotFound(f"{slug} doesn't do {self.slug}")
-        return self
+
+def member_of(offered: Offering, slug: str | None) -> Offering:
+    """As that member of its team does it; None leaves the choice open. Raises `Invalid` for who doesn't do it."""
+    if not slug:
+        return offered
+    for choice in offered.choices:
+        if choice.operator_slug == slug:
+            return choice
+    if not offered.choices and slug in (offered.operator_slug, *offered.spec.team):
+        return offered
+    raise Invalid([FieldError("operator", "unknown_operator", f"{slug} doesn't do {offered.slug}")])
 
 
 def offering(tx: Tx, operator: str, service: str) -> Offering:
@@ -203,7 +207,8 @@ def _members(tx: Tx, services: Iterable[int]) -> dict[int, list[Any]]:
     return found
 
 
-def _as_team(offered: Offering, members: list[Any]) -> Offering:
+def _as_team(alone: Offering, members: list[Any]) -> Offering:
+    offered = replace(alone, members=tuple((m.slug, m.name) for m in members))
     if offered.spec.team_mode == "any":
         choices = tuple(_named(offered, member) for member in members)
         return replace(offered, active=offered.active and bool(choices), choices=choices)

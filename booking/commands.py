@@ -15,12 +15,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import waitlist
-from booking.catalogue import Offering, offering, offering_by_id
-from booking.complete import Completion, Origin, complete, refresh_event, row_of, scope_of, tell
+from booking import times, waitlist
+from booking.catalogue import Offering, member_of, offering, offering_of
+from booking.complete import Completion, Origin, complete, scope_of
+from booking.ending import end
 from booking.errors import DoesNotFit, FieldError, HoldExpired, Invalid, KeyReused, NotFound, NotPossible, SlotTaken
 from booking.invitation import About
-from booking.rules import all_of, answers_of, client_of, may_change, operator_move_fits, said, seats_of
+from booking.rules import (
+    all_of,
+    answers_of,
+    client_of,
+    duration_of,
+    may_change,
+    operator_move_fits,
+    seats_of,
+)
 from booking.states import LIVE, Happening, Status, after
 from booking.tables import Booking, IdempotencyKey
 from booking.terms import Terms
@@ -34,7 +43,6 @@ from ledger.tables import Review, Seat, Slot
 
 HOLD_MINUTES = 5
 KEPT_ANSWERS = timedelta(hours=24)
-LONGEST_REASON = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +54,20 @@ class Held:
 
 
 def hold(
-    tx: Tx, terms: Terms, operator: str, service: str, *, start: datetime, seats: Any, now: datetime, cause: str
-) -> Held:
-    """Keep seats for five minutes while somebody types. Raises `SlotTaken`, `Invalid`, `NotFound`."""
-    wanted = offering(tx, operator, service)
-    seats = seats_of(seats, wanted.spec)
-    _lock(tx, terms, wanted.operator_id, now=now, cause=cause)
-    free = _free_start(tx, wanted, start, seats, now)
+    tx: Tx, terms: Terms, operator: str, service: str, *, start: datetime, seats: Any, now: datetime, cause: str,
+    duration_minutes: Any = None, member: str | None = None,
+) -> Held:  # fmt: skip
+    """Keep seats for five minutes while somebody types. duration_minutes, member: of a service with several durations or
+    a team, as for `book`. Raises `SlotTaken`, `Invalid`, `NotFound`."""
+    whole = offering(tx, operator, service)
+    seats, minutes, asked = all_of(
+        lambda: seats_of(seats, whole.spec),
+        lambda: duration_of(duration_minutes, whole.spec),
+        lambda: member_of(whole, member),
+    )
+    asked = asked.lasting(minutes)
+    _lock(tx, terms, asked.operator_id, now=now, cause=cause)
+    wanted, free = _free_start(tx, asked, start, seats, now)
     token, expires_at = secrets.token_urlsafe(18), now + timedelta(minutes=HOLD_MINUTES)
     slot_id = claims.claim(
         tx,
@@ -65,9 +80,10 @@ def hold(
         seats=seats,
         now=now,
         expires_at=expires_at,
+        mates=wanted.mates,
     )
     if slot_id is None:
-        raise taken(tx, wanted, start, now)
+        raise taken(tx, asked, start, now)
     scope = outbox.Scope(wanted.operator_id, wanted.service_id, slot_id)
     message = ExpireHold(wanted.operator_id, f"hold:{token}")
     outbox.append(tx, message, now=now, not_before=expires_at, scope=scope, cause=cause)
@@ -96,18 +112,22 @@ def book(
     cause: str,
     idempotency_key: str = "",
 ) -> str:
-    """Book; returns the booking's id. request: ``start`` (aware), ``seats``, ``client``, ``answers``, ``hold``.
+    """Book; returns the booking's id. request: ``start`` (aware), ``seats``, ``client``, ``answers``, ``hold``; of several
+    durations ``duration_minutes``, of a team's members ``operator`` (a slug).
 
     With an Idempotency-Key a repeat of the same request answers the same booking. Raises `SlotTaken` with alternatives,
     `HoldExpired`, `Invalid`, `NotFound`, `KeyReused`.
     """
     wanted = offering(tx, operator, service)
     start = request["start"]
-    seats, client, answers = all_of(
+    seats, client, answers, minutes, wanted = all_of(
         lambda: seats_of(request.get("seats", 1), wanted.spec),
         lambda: client_of(request.get("client") or {}, zone=wanted.timezone),
         lambda: answers_of(request.get("answers") or {}, wanted.spec.fields),
+        lambda: duration_of(request.get("duration_minutes"), wanted.spec),
+        lambda: member_of(wanted, request.get("operator")),
     )
+    wanted = wanted.lasting(minutes)
     booking_key = f"{wanted.service_id}:{idempotency_key}" if idempotency_key else ""
     if booking_key:
         known = _answered_before(tx, booking_key, request)
@@ -120,12 +140,12 @@ def book(
             return known
     token = request.get("hold") or ""
     if token:
-        _check_hold(tx, wanted, token, start, seats, now)
+        wanted = _held(tx, wanted, token, start, seats, now, request)
         wish = Completion(
             wanted, Origin.HOLD, cause, client=client, seats=seats, answers=answers, holder=f"hold:{token}"
         )
     else:
-        free = _free_start(tx, wanted, start, seats, now)
+        wanted, free = _free_start(tx, wanted, start, seats, now)
         wish = Completion(wanted, Origin.DIRECT, cause, start=free, client=client, seats=seats, answers=answers)
     done = complete(tx, terms, wish, now=now)
     if booking_key:
@@ -149,7 +169,7 @@ def reschedule(tx: Tx, terms: Terms, booking_id: str, start: datetime, *, by: st
         return
     if by == "client":
         may_change(wanted.spec, row.starts_at, now)
-    free = _free_start(tx, wanted, start, row.seats, now, moving=row)
+    wanted, free = _free_start(tx, wanted, start, row.seats, now, moving=row)
     wish = Completion(wanted, Origin.RESCHEDULED, cause, start=free, booking=row, seats=row.seats, by=by)
     done = complete(tx, terms, wish, now=now)
     waitlist.seats_freed(tx, terms, done.freed, now=now, cause=cause)
@@ -171,7 +191,7 @@ def cancel_all(
 ) -> list[Freed]:
     """Cancel these bookings of one locked operator. The seats are free afterwards and the caller gives them on: first all
     of a slot go, then the line is served, or somebody would be promoted into a slot that is being cancelled."""
-    return _end(
+    return end(
         tx, terms, wanted, rows, Happening.CANCEL, about=About(f"cancelled_by_{by}"), now=now, cause=cause, reason=reason,
         tell_operator=by != "operator",
     )  # fmt: skip
@@ -189,26 +209,29 @@ def move_slot(
     there: bool = True,
 ) -> None:
     """Give a whole slot with its live bookings another time, as its operator wants it: hours and notice don't bind them.
-    Holds that ran out don't stand in the way.
+    Holds that ran out don't stand in the way. Where it takes several people's time, any of them may want it.
 
     The operator is locked. there: its event has that time already, and isn't written. The old time goes to the line. Raises `DoesNotFit`; nothing has changed then.
     """
     waitlist.seats_freed(tx, terms, claims.expired(tx, wanted.operator_id, now=now), now=now, cause=cause)
-    rows = live_in(tx, slot_id)
-    slot = tx.execute(sa.select(Slot.__table__).where(Slot.id == slot_id)).one()
+    slot = tx.execute(sa.select(Slot.__table__).where(Slot.id == claims.leader_of(tx, slot_id))).one()
+    rows, mates = live_in(tx, slot.id), claims.mates_of(tx, slot.id)
     block = Period(period.start - wanted.rules.buffer_before, period.end + wanted.rules.buffer_after)
-    busy = free_time.taken(tx, wanted.operator_id, block, now).busy
-    problem = operator_move_fits(now, period, all_clear=not any(b.overlaps(period) for b in busy))
+    # What the line may take still is the operator's own time.
+    known = (free_time.taken(tx, each, block, now, for_the_line=True) for each in (slot.operator_id, *mates))
+    clear = not any(busy.overlaps(period) for each in known for busy in each.busy)
+    problem = operator_move_fits(now, period, all_clear=clear)
     if problem:
         raise DoesNotFit(problem)
-    if not claims.move(tx, slot.id, operator_id=wanted.operator_id, period=period, block=block):
+    if not claims.move(tx, slot.id, operator_id=slot.operator_id, period=period, block=block):
         raise DoesNotFit("overlap")
-    withdrawn = waitlist.withdraw_offers(tx, slot.id, wanted.operator_id, now=now)
+    withdrawn = waitlist.withdraw_offers(tx, slot.id, now=now)
     for row in rows:
-        complete(tx, terms, Completion(wanted, Origin.MOVED, cause, booking=row, there=there), now=now)
+        moved = Completion(wanted, Origin.MOVED, cause, booking=row, there=slot_id if there else 0)
+        complete(tx, terms, moved, now=now)
     left = Freed(
-        slot.id, wanted.operator_id, slot.service_id, Period(slot.starts_at, slot.ends_at),
-        Period(slot.block_start, slot.block_end), slot.taken, 0, slot.capacity, "",
+        slot.id, slot.operator_id, slot.service_id, Period(slot.starts_at, slot.ends_at),
+        Period(slot.block_start, slot.block_end), slot.taken, 0, slot.capacity, "", tuple(sorted(mates)),
     )  # fmt: skip
     waitlist.seats_freed(tx, terms, [left, *withdrawn], now=now, cause=cause)
 
@@ -242,8 +265,9 @@ def proposal_of(tx: Tx, row: Any) -> Any:
 
 
 def live_in(tx: Tx, slot_id: int) -> list[Any]:
-    """The bookings that hold seats of a slot, the oldest first."""
-    query = sa.select(Booking.__table__).where(Booking.slot_id == slot_id, Booking.status.in_(LIVE))
+    """The bookings that hold seats of a slot, the oldest first; of one that takes several people's time by any of its slots."""
+    lead = claims.leader_of(tx, slot_id)
+    query = sa.select(Booking.__table__).where(Booking.slot_id == lead, Booking.status.in_(LIVE))
     return list(tx.execute(query.order_by(Booking.created_at, Booking.id)).all())
 
 
@@ -274,7 +298,7 @@ def turn_down(
 ) -> None:
     """End a pending booking of a locked operator, ``DECLINE`` or ``EXPIRE``; its seats go to the line."""
     about = About.DECLINED if happening is Happening.DECLINE else About.EXPIRED
-    freed = _end(
+    freed = end(
         tx, terms, wanted, [row], happening, about=about, now=now, cause=cause, reason=reason, tell_operator=False
     )
     waitlist.seats_freed(tx, terms, freed, now=now, cause=cause)
@@ -314,44 +338,6 @@ def id_of(tx: Tx, token: str) -> str:
 # --- inside -----------------------------------------------------------------------------------------------------
 
 
-def _end(
-    tx: Tx, terms: Terms, wanted: Offering, rows: Sequence[Any], happening: Happening, *, about: About, now: datetime,
-    cause: str, reason: str, tell_operator: bool,
-) -> list[Freed]:  # fmt: skip
-    freed: dict[int, Freed] = {}
-    reason = said(reason, LONGEST_REASON)
-    for row in rows:
-        status = after(row.status, happening)
-        tx.execute(
-            sa.update(Booking)
-            .where(Booking.id == row.id)
-            .values(
-                status=status, revision=row.revision + 1, updated_at=now, reason=reason, waits_for="", expires_at=None
-            )
-        )
-        gone = row_of(tx, row.id)
-        timeline.note(
-            tx, row.id, row.operator_id, str(status), now=now, cause=cause, revision=gone.revision, reason=reason
-        )
-        tell(tx, gone, about, "client", now=now, cause=cause)
-        if tell_operator:
-            tell(tx, gone, about, "operator", now=now, cause=cause)
-        seats = claims.release(tx, f"booking:{row.id}", operator_id=row.operator_id)
-        if seats is not None:
-            before = freed.get(row.slot_id)
-            freed[row.slot_id] = seats if before is None else _joined(before, seats)
-    for slot_id in {row.slot_id for row in rows}:
-        refresh_event(tx, terms, wanted, slot_id, now=now, cause=cause)
-    return list(freed.values())
-
-
-def _joined(first: Freed, second: Freed) -> Freed:
-    return Freed(
-        second.slot_id, second.operator_id, second.service_id, second.period, second.block,
-        first.seats + second.seats, second.left, second.capacity, second.holder,
-    )  # fmt: skip
-
-
 def _row(tx: Tx, booking_id: str) -> Any:
     row = tx.execute(sa.select(Booking.__table__).where(Booking.id == booking_id)).one_or_none()
     if row is None:
@@ -363,7 +349,7 @@ def _locked(tx: Tx, terms: Terms, booking_id: str, *, now: datetime, cause: str)
     """The booking as it is once its operator is ours."""
     _lock(tx, terms, _row(tx, booking_id).operator_id, now=now, cause=cause)
     row = _row(tx, booking_id)
-    return row, offering_by_id(tx, row.service_id)
+    return row, offering_of(tx, row)
 
 
 def _lock(tx: Tx, terms: Terms, operator_id: int, *, now: datetime, cause: str) -> None:
@@ -372,31 +358,25 @@ def _lock(tx: Tx, terms: Terms, operator_id: int, *, now: datetime, cause: str) 
     waitlist.seats_freed(tx, terms, claims.expired(tx, operator_id, now=now), now=now, cause=cause)
 
 
-def _free_start(tx: Tx, wanted: Offering, start: datetime, seats: int, now: datetime, *, moving: Any = None) -> Start:
-    around = _taken_around(tx, wanted, start, now)
+def _free_start(
+    tx: Tx, wanted: Offering, start: datetime, seats: int, now: datetime, *, moving: Any = None
+) -> tuple[Offering, Start]:
+    """Who of the offering has that start, and the start. Raises `SlotTaken`."""
+    leaving = 0
     if moving is not None:
         # One's own place doesn't stand in one's own way, unless others are in that slot too.
         own = tx.execute(sa.select(Slot.taken).where(Slot.id == moving.slot_id)).scalar_one()
-        if own == moving.seats:
-            others = [s for s in around.slots if s.slot_id != moving.slot_id]
-            around = Taken(around.busy, others, around.openings)
-    found = availability.find(wanted.rules, start, now, around)
-    if found is None or found.state is not SlotState.OPEN or found.seats_left < seats:
+        leaving = moving.slot_id if own == moving.seats else 0
+    found = times.choose(tx, wanted, start, seats, now, leaving=leaving)
+    if found is None:
         raise taken(tx, wanted, start, now, seats=seats)
     return found
-
-
-def _taken_around(tx: Tx, wanted: Offering, start: datetime, now: datetime) -> Taken:
-    reach = wanted.rules.reach
-    return free_time.taken(tx, wanted.operator_id, Period(start, start).widened(reach, reach), now)
 
 
 def taken(tx: Tx, wanted: Offering, start: datetime, now: datetime, *, seats: int = 1) -> SlotTaken:
     """The refusal of a start, with the five nearest open ones and whether one may wait."""
     near = Period(max(now, start - timedelta(days=7)), max(now, start) + timedelta(days=14))
-    reach = wanted.rules.reach
-    around = free_time.taken(tx, wanted.operator_id, near.widened(reach, reach), now)
-    listed = availability.starts(wanted.rules, near, now, around)
+    listed = times.starts(tx, wanted, near, now)
     open_ones = [s.period.start for s in listed if s.state is SlotState.OPEN and s.seats_left >= seats]
     nearest = sorted(sorted(open_ones, key=lambda s: (abs(s - start), s))[:5])
     return SlotTaken(nearest, waitlist=(wanted.operator_slug, wanted.slug) if wanted.spec.waitlist.accept else None)
@@ -418,16 +398,24 @@ def is_still_free(tx: Tx, wanted: Offering, row: Any, now: datetime) -> bool:
     return availability.find(rules, row.starts_at, now, Taken(openings=known.openings)) is not None
 
 
-def _check_hold(tx: Tx, wanted: Offering, token: str, start: datetime, seats: int, now: datetime) -> None:
+def _held(
+    tx: Tx, wanted: Offering, token: str, start: datetime, seats: int, now: datetime, request: Mapping[str, Any]
+) -> Offering:
+    """What is held, as that operator does it and as long as it was held for. Raises `HoldExpired`, `Invalid`."""
     held = tx.execute(
-        sa.select(Seat.seats, Slot.starts_at, Slot.service_id)
+        sa.select(Seat.seats, Slot.operator_id, Slot.starts_at, Slot.ends_at, Slot.service_id)
         .join(Slot, Slot.id == Seat.slot_id)
         .where(Seat.holder == f"hold:{token}", Seat.expires_at > now)
     ).one_or_none()
     if held is None:
         raise HoldExpired
-    if (held.service_id, held.starts_at, held.seats) != (wanted.service_id, start, seats):
+    length = (held.ends_at - held.starts_at) // timedelta(minutes=1)
+    others = length in wanted.spec.durations and request.get("duration_minutes") not in (None, length)
+    named = wanted.choices == () and wanted.operator_id != held.operator_id
+    if (held.service_id, held.starts_at, held.seats) != (wanted.service_id, start, seats) or others or named:
         raise Invalid([FieldError("hold", "other_time", "this hold is for another time or number of seats")])
+    mine = next((c for c in wanted.choices if c.operator_id == held.operator_id), wanted)
+    return mine.lasting(length)
 
 
 def _answered_before(tx: Tx, key: str, request: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ class Completion:
     """What shall be completed. start: where (for new ones and reschedules). booking: the row of an existing one.
 
     holder: who holds the seats already (``hold:…``, ``offer:…``). by: who reschedules. decided: what a pending one no longer
-    waits for. there: the operator's event lies at that time already.
+    waits for. there: the slot whose event lies at that time already, where its operator has moved it; 0 for none.
     """
 
     offering: Offering
@@ -64,7 +64,7 @@ class Completion:
     by: str = "client"
     entry_id: int | None = None
     decided: str = ""
-    there: bool = False
+    there: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,31 +102,35 @@ def row_of(tx: Tx, booking_id: str) -> Any:
 
 
 def refresh_event(
-    tx: Tx, terms: Terms, offering: Offering, slot_id: int, *, now: datetime, cause: str, there: bool = False
+    tx: Tx, terms: Terms, offering: Offering, slot_id: int, *, now: datetime, cause: str, there: int = 0
 ) -> None:
-    """Wish for the slot's event as those who come, or came, ask for it, or for none. Idempotent."""
+    """Wish for the slot's event as those who come, or came, ask for it, or for none; and for one in the calendar of each
+    whose time it takes besides. Idempotent. there: the slot whose event lies where it shall be already."""
     times = tx.execute(
-        sa.select(Slot.starts_at, Slot.ends_at).where(
+        sa.select(Slot.operator_id, Slot.starts_at, Slot.ends_at).where(
             Slot.id == slot_id,
             sa.exists().where(Booking.slot_id == Slot.id, Booking.status.in_(COUNTED)),
         )
     ).one_or_none()
+    mates = claims.mates_of(tx, slot_id)
     if times is None:
-        entries.unwish(tx, slot_id, now=now, cause=cause)
+        for each in (slot_id, *mates.values()):
+            entries.unwish(tx, each, now=now, cause=cause)
         return
-    entries.wish(
-        tx,
-        slot_id=slot_id,
-        operator_id=offering.operator_id,
-        service_id=offering.service_id,
-        period=Period(times.starts_at, times.ends_at),
-        words=event_words(tx, slot_id, terms),
-        grace_seconds=offering.spec.cancellation_grace_seconds,
-        domain=terms.domain,
-        now=now,
-        cause=cause,
-        there=there,
-    )
+    for operator_id, each in {times.operator_id: slot_id, **mates}.items():
+        entries.wish(
+            tx,
+            slot_id=each,
+            operator_id=operator_id,
+            service_id=offering.service_id,
+            period=Period(times.starts_at, times.ends_at),
+            words=event_words(tx, slot_id, terms),
+            grace_seconds=offering.spec.cancellation_grace_seconds,
+            domain=terms.domain,
+            now=now,
+            cause=cause,
+            there=there == each,
+        )
 
 
 def tell(tx: Tx, row: Any, about: str, *audiences: str, now: datetime, cause: str) -> None:
@@ -172,6 +176,7 @@ def _claim(tx: Tx, wish: Completion, start: Start, holder: str, seats: int, now:
         holder=holder,
         seats=seats,
         now=now,
+        mates=wish.offering.mates,
     )
     if slot_id is None:
         raise SlotTaken
@@ -191,6 +196,7 @@ def _change_seats(tx: Tx, wish: Completion, start: Start, holder: str, now: date
         left = Freed(
             old.id, operator_id, old.service_id, Period(old.starts_at, old.ends_at),
             Period(old.block_start, old.block_end), wish.booking.seats, 0, old.capacity, holder,
+            tuple(sorted(claims.mates_of(tx, old.id))),
         )  # fmt: skip
         return old.id, (left,)
     slot_id = _claim(tx, wish, start, f"change:{wish.booking.id}", wish.booking.seats, now)
@@ -217,6 +223,7 @@ def _new_row(tx: Tx, terms: Terms, wish: Completion, booking_id: str, slot_id: i
         "seats": wish.seats,
         "status": Status.PENDING if waits_for else Status.CONFIRMED,
         "waits_for": ",".join(waits_for),
+        "duration_minutes": offering.minutes,
         "expires_at": min(now + timedelta(hours=offering.spec.approval_hours), slot.starts_at) if waits_for else None,
         "starts_at": slot.starts_at,
         "ends_at": slot.ends_at,
@@ -239,8 +246,9 @@ def _new_row(tx: Tx, terms: Terms, wish: Completion, booking_id: str, slot_id: i
 
 
 def _voice(tx: Tx, wish: Completion) -> str:
-    """Who invites this client, for the booking's whole life. A group's event is one for all, so we invite each (P8)."""
-    if wish.offering.spec.capacity > 1:
+    """Who invites this client, for the booking's whole life. A group's event is one for all, and of a team that does it
+    together everybody has one, so we invite each (P8)."""
+    if wish.offering.spec.capacity > 1 or wish.offering.mates:
         return "service"
     return entries.voice_of(tx, wish.offering.operator_id)
 
@@ -250,7 +258,8 @@ def _waits_for(tx: Tx, wish: Completion, now: datetime) -> list[str]:
     reasons = []
     if spec.confirmation == "approval":
         reasons.append("approval")
-    if not free_time.is_fresh(tx, wish.offering.operator_id, now - timedelta(minutes=spec.max_staleness_minutes)):
+    since = now - timedelta(minutes=spec.max_staleness_minutes)
+    if not all(free_time.is_fresh(tx, each, since) for each in wish.offering.people):
         reasons.append("fresh")
     return reasons
 
@@ -325,8 +334,9 @@ def _ask_for_the_rest(tx: Tx, wish: Completion, row: Any, now: datetime) -> None
         return  # still waits for the other thing
     waits = row.waits_for.split(",")
     if "fresh" in waits:
-        for calendar_id in free_time.watched_calendars(tx, row.operator_id):
-            outbox.append(tx, PullCalendar(calendar_id), now=now, scope=outbox.Scope(row.operator_id), cause=cause)
+        for operator_id in wish.offering.people:
+            for calendar_id in free_time.watched_calendars(tx, operator_id):
+                outbox.append(tx, PullCalendar(calendar_id), now=now, scope=outbox.Scope(operator_id), cause=cause)
         outbox.append(tx, DecidePending(row.id, "fresh"), now=now, scope=scope, cause=cause)
     # Asked for already where it was moved; an earlier end counts, a later one is found out when it is due.
     expiry = DecidePending(row.id, "expiry")

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from booking import commands, waitlist
-from booking.catalogue import offering_by_id
+from booking.catalogue import offering_by_id, offering_of, offering_waited_for
 from booking.errors import NotFound, NotPossible
 from booking.tables import Booking, WaitlistEntry
 from booking.terms import Terms
@@ -37,7 +37,7 @@ def give_kept_seat(
         if freed.seats > taken:  # the rest is as it was: for the line, or kept
             waitlist.seats_freed(tx, terms, [replace(freed, seats=freed.seats - taken)], now=now, cause=cause)
         return
-    waitlist.serve(tx, terms, operator_id, [freed.block], first=freed.service_id, now=now, cause=cause, by_hand=True)
+    waitlist.serve(tx, terms, freed.people, [freed.block], first=freed.service_id, now=now, cause=cause, by_hand=True)
 
 
 def open_kept_seat(tx: Tx, operator_id: int, holder: str) -> None:
@@ -62,7 +62,7 @@ def decide_move(tx: Tx, terms: Terms, review: dict[str, Any], choice: str, *, no
     event = tx.execute(sa.select(SlotEvent.__table__).where(SlotEvent.slot_id == review["slot_id"])).one_or_none()
     if event is None or not commands.live_in(tx, review["slot_id"]):
         return
-    offering = offering_by_id(tx, event.service_id)
+    offering = offering_by_id(tx, event.service_id, event.operator_id)
     moved_to = Period(*(datetime.fromisoformat(review["detail"][key]) for key in ("to", "until")))
     if choice == "restore":
         entries.insist(tx, event.slot_id, seen=moved_to, now=now, cause=cause)
@@ -78,7 +78,7 @@ def cancel_slot(tx: Tx, terms: Terms, slot_id: int, *, by: str, now: datetime, c
     if not rows:
         return
     claims.lock_operator(tx, rows[0].operator_id)
-    offering = offering_by_id(tx, rows[0].service_id)
+    offering = offering_of(tx, rows[0])
     freed = commands.cancel_all(tx, terms, offering, commands.live_in(tx, slot_id), by=by, now=now, cause=cause)
     waitlist.seats_freed(tx, terms, freed, now=now, cause=cause)
 
@@ -89,13 +89,16 @@ def promote(tx: Tx, terms: Terms, entry_id: int, start: datetime, *, now: dateti
     if row is None:
         raise NotFound("there is no such place in line")
     claims.lock_operator(tx, row.operator_id)
-    offering = offering_by_id(tx, row.service_id)
+    offering = offering_waited_for(tx, row)
     period = Period(start, start + offering.rules.duration)
     return waitlist.promote_named(tx, terms, entry_id, period, now=now, cause=cause)
 
 
 def prioritise(tx: Tx, entry_id: int, priority: int, *, now: datetime) -> None:
     """Higher goes first; among equals the older. Raises `NotPossible` for who doesn't wait."""
+    operator_id = tx.execute(sa.select(WaitlistEntry.operator_id).where(WaitlistEntry.id == entry_id)).scalar()
+    if operator_id is not None:
+        claims.hold_still(tx, operator_id)  # nobody is served meanwhile
     changed = tx.execute(
         sa.update(WaitlistEntry)
         .where(WaitlistEntry.id == entry_id, WaitlistEntry.status == "waiting")

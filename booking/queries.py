@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from booking import commands, waitlist
-from booking.catalogue import Offering, offering_by_id, offerings_of
+from booking import commands, times, waitlist
+from booking.catalogue import Offering, offering_of, offering_waited_for, offerings_of
 from booking.errors import FieldError, Invalid, NotFound
 from booking.rules import REACH
 from booking.states import Status
-from booking.tables import Booking, WaitlistEntry
+from booking.tables import Booking, Service, TeamMember, WaitlistEntry
 from booking.terms import Terms
 from connectors.model import Period
-from ledger import availability, free_time, timeline
+from ledger import free_time, timeline
 from ledger.availability import SlotState, Start
 from ledger.db import Tx
 from ledger.tables import Calendar, Delivery, Operator, SlotEvent
@@ -64,8 +64,11 @@ def service_facts(offering: Offering) -> dict[str, Any]:
         "texts": {lang: spec.text(lang).model_dump() for lang in dict.fromkeys(["en", *spec.texts])},
         "timezone": offering.timezone,
         "duration_minutes": spec.duration_minutes,
+        "durations_minutes": list(spec.durations),
         "capacity": spec.capacity,
         "mode": spec.mode,
+        "team": [{"operator": slug, "name": name} for slug, name in offering.members],
+        "team_mode": spec.team_mode if spec.team else None,
         "confirmation": spec.confirmation,
         "fields": [field.model_dump(mode="json") for field in spec.fields],
         "place": spec.place,
@@ -75,16 +78,27 @@ def service_facts(offering: Offering) -> dict[str, Any]:
             "notice_minutes": spec.notice_minutes,
             "horizon_days": spec.horizon_days,
             "cancel_until_minutes": spec.cancel_until_minutes,
+            "limit_per_day": spec.limit_per_day or None,
+            "limit_per_week": spec.limit_per_week or None,
             "waitlist": {"accept": list(spec.waitlist.accept), "offer_minutes": spec.waitlist.offer_minutes},
         },
     }
 
 
-def pulse(tx: Tx, slug: str) -> Pulse:
-    """Has anything changed? Raises `NotFound`."""
+def pulse(tx: Tx, slug: str, service: str = "") -> Pulse:
+    """Has anything changed? service: of a team's the oldest calendar of any member counts. Raises `NotFound`."""
+    team = (
+        sa.select(TeamMember.operator_id)
+        .join(Service, Service.id == TeamMember.service_id)
+        .where(Service.operator_id == Operator.id, Service.slug == service)
+        .correlate(Operator)
+    )
+    whose = Calendar.operator_id == Operator.id
+    if service:
+        whose = sa.or_(whose, Calendar.operator_id.in_(team))
     freshest = (
         sa.select(sa.func.min(Calendar.pulled_at))
-        .where(Calendar.operator_id == Operator.id, sa.or_(Calendar.busy, Calendar.availability))
+        .where(whose, sa.or_(Calendar.busy, Calendar.availability))
         .scalar_subquery()
     )
     row = tx.execute(
@@ -108,23 +122,19 @@ def slots(tx: Tx, offering: Offering, first: date, last: date, zone: str, *, now
         datetime.combine(first, time(), local),
         datetime.combine(last + timedelta(days=1), time(), local),
     )
-    reach = offering.rules.reach
-    taken = free_time.taken(tx, offering.operator_id, window.widened(reach, reach), now)
-    listed = availability.starts(offering.rules, window, now, taken)
+    listed = times.starts(tx, offering, window, now)
     changes = [now + timedelta(minutes=10)]
     if listed:
         changes.append(listed[0].period.start - offering.rules.notice)
-    hold_end = free_time.next_hold_end(tx, offering.operator_id, now)
-    if hold_end is not None:
-        changes.append(hold_end)
+    people = {each for choice in offering.choices or (offering,) for each in choice.people}
+    hold_ends = (free_time.next_hold_end(tx, each, now) for each in people)
+    changes += [end for end in hold_ends if end is not None]
     return Listed(tuple(listed), max(min(changes), now))
 
 
 def start_of(tx: Tx, offering: Offering, start: datetime, *, now: datetime) -> Start | None:
     """That one start as the list would show it, or None where it doesn't exist."""
-    reach = offering.rules.reach
-    taken = free_time.taken(tx, offering.operator_id, Period(start, start).widened(reach, reach), now)
-    return availability.find(offering.rules, start, now, taken)
+    return times.find(tx, offering, start, now)
 
 
 def operators(tx: Tx) -> list[dict[str, Any]]:
@@ -138,6 +148,12 @@ def token_of(tx: Tx, booking_id: str) -> str:
     return str(tx.execute(sa.select(Booking.token).where(Booking.id == booking_id)).scalar_one())
 
 
+def offering_of_booking(tx: Tx, booking_id: str) -> Offering:
+    """What a booking is of, as its operator does it, for its duration."""
+    columns = (Booking.service_id, Booking.operator_id, Booking.duration_minutes)
+    return offering_of(tx, tx.execute(sa.select(*columns).where(Booking.id == booking_id)).one())
+
+
 def service_of(tx: Tx, booking_id: str) -> int:
     """Which service a booking is of."""
     return int(tx.execute(sa.select(Booking.service_id).where(Booking.id == booking_id)).scalar_one())
@@ -148,7 +164,7 @@ def booking_view(tx: Tx, booking_id: str, terms: Terms, *, reader: str = "client
     row = tx.execute(sa.select(Booking.__table__).where(Booking.id == booking_id)).one_or_none()
     if row is None:
         raise NotFound("there is no such booking")
-    offering = offering_by_id(tx, row.service_id)
+    offering = offering_of(tx, row)
     return {
         "id": row.id,
         "token": row.token,
@@ -166,6 +182,7 @@ def booking_view(tx: Tx, booking_id: str, terms: Terms, *, reader: str = "client
         "title": offering.spec.text(row.language).title,
         "place": offering.spec.text(row.language).place,
         "link": offering.spec.link if row.status == Status.CONFIRMED else "",
+        "duration_minutes": row.duration_minutes or offering.minutes,
         "seats": row.seats,
         "revision": row.revision,
         "uid": row.uid,
@@ -173,6 +190,7 @@ def booking_view(tx: Tx, booking_id: str, terms: Terms, *, reader: str = "client
         "proposal": _proposal(tx, row),
         "client": {"name": row.client_name, "email": row.client_email},
         "answers": row.answers,
+        "consents": row.consents,
         "attendance_confirmed_at": row.attendance_confirmed_at,
         "cancel_until": row.starts_at - timedelta(minutes=offering.spec.cancel_until_minutes),
         "calendar": _calendar_state(tx, row.slot_id),
@@ -188,7 +206,7 @@ def booking_view(tx: Tx, booking_id: str, terms: Terms, *, reader: str = "client
 def line_view(tx: Tx, token: str) -> dict[str, Any]:
     """A place in line as its owner may see it. Raises `NotFound`."""
     entry = waitlist.entry_by_token(tx, token)
-    offering = offering_by_id(tx, entry.service_id)
+    offering = offering_waited_for(tx, entry)
     offer = waitlist.open_offer(tx, entry.id)
     booking_token = None
     if entry.booking_id:
@@ -206,6 +224,8 @@ def line_view(tx: Tx, token: str) -> dict[str, Any]:
         "token": entry.token,
         "status": entry.status,
         "position": waitlist.position(tx, entry),
+        "duration_minutes": offering.minutes,
+        "member": offering.operator_slug if entry.member_id else None,
         "seats": entry.seats,
         "accept": entry.accept,
         "wish": wish,

@@ -134,6 +134,16 @@ def seats_of(seats: Any, spec: ServiceSpec) -> int:
     return seats
 
 
+def duration_of(minutes: Any, spec: ServiceSpec, *, path: str = "duration_minutes") -> int:
+    """Minutes that the service has, its default where nothing is asked for. Raises `Invalid`."""
+    if minutes is None:
+        return spec.duration_minutes
+    if isinstance(minutes, bool) or minutes not in spec.durations:
+        offered = ", ".join(str(each) for each in spec.durations)
+        raise Invalid([FieldError(path, "unknown_duration", f"this service takes {offered} minutes")])
+    return int(minutes)
+
+
 def may_change(spec: ServiceSpec, starts_at: datetime, now: datetime) -> None:
     """May the client still cancel or move? Raises `TooLate`."""
     if now >= starts_at - timedelta(minutes=spec.cancel_until_minutes):

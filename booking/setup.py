@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from booking import waitlist
-from booking.errors import FieldError, Invalid, NotFound
+from booking import teams, turns
+from booking.errors import FieldError, Invalid, NotFound, NotPossible
 from booking.rules import client_of
 from booking.services import ServiceSpec, parse
-from booking.tables import Service
-from booking.terms import Terms
-from connectors.model import Period
+from booking.tables import Booking, Service, WaitlistEntry
 from ledger import claims
 from ledger.db import Tx
 from ledger.tables import Operator, Slot
 
-LONGEST_HORIZON = timedelta(days=367)
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 RESERVED = frozenset(
     {"en", "hu", "de", "fr", "es", "it", "ar", "b", "w", "api", "admin", "operator", "connect", "hooks", "demo", "static",
@@ -68,37 +66,42 @@ def put_service(
     *,
     now: datetime,
     replace: bool = False,
-    terms: Terms | None = None,
 ) -> int:
     """Add a service, or with `replace` change it. Returns the id. Raises `Invalid`, `NotFound`.
 
-    With `terms` what a change opens goes to the people waiting first (P7).
+    What a change opens is closed to strangers until the people waiting had their turn (P7).
     """
     _check_slug(slug, "slug")
     checked = spec if isinstance(spec, ServiceSpec) else parse(spec)
     owner = operator_id(tx, operator)
-    claims.lock_operator(tx, owner)
+    members = teams.ids_of(tx, checked.team)
     known = tx.execute(sa.select(Service.id).where(Service.operator_id == owner, Service.slug == slug)).scalar()
+    teams.lock(tx, [owner, *members, *(teams.members_of(tx, known) if known is not None else [])])
     if known is not None:
         if not replace:
             raise Invalid([FieldError("slug", "in_use", f"{operator} has a service {slug} already")])
-        tx.execute(sa.update(Service).where(Service.id == known).values(spec=checked.to_json()))
-        _serve(tx, terms, owner, now)
+        with _line_first(tx, owner, now):
+            tx.execute(sa.update(Service).where(Service.id == known).values(spec=checked.to_json()))
+            teams.put(tx, known, owner, members)
         return int(known)
-    return int(
-        tx.execute(
-            sa.insert(Service)
-            .values(operator_id=owner, slug=slug, spec=checked.to_json(), created_at=now)
-            .returning(Service.id)
-        ).scalar_one()
-    )
+    with _line_first(tx, owner, now):
+        made = int(
+            tx.execute(
+                sa.insert(Service)
+                .values(operator_id=owner, slug=slug, spec=checked.to_json(), created_at=now)
+                .returning(Service.id)
+            ).scalar_one()
+        )
+        teams.put(tx, made, owner, members)
+    return made
 
 
-def _serve(tx: Tx, terms: Terms | None, owner: int, now: datetime) -> None:
-    """Hours, seats or time between may have been opened: the line first. The operator is locked."""
-    if terms is not None:
-        ahead = Period(now, now + LONGEST_HORIZON)
-        waitlist.serve(tx, terms, owner, [ahead], now=now, cause="service changed")
+@contextmanager
+def _line_first(tx: Tx, owner: int, now: datetime) -> Iterator[None]:
+    """Whatever the change inside opens (hours, seats, limits, another zone) is for the line first. The operator is locked."""
+    before = turns.shown(tx, owner, now=now)
+    yield
+    turns.close_opened(tx, owner, before, now=now, cause="hours or rules changed")
 
 
 def _check_slug(slug: str, field: str) -> None:
@@ -114,14 +117,18 @@ def ensure_operator(tx: Tx, slug: str, *, now: datetime, **about: str) -> int:
         return add_operator(tx, slug, now=now, **about)
 
 
-def operators(tx: Tx, *, only: int | None = None) -> list[dict[str, Any]]:
-    """Operators as those who run the place see them."""
+def operators(
+    tx: Tx, *, only: int | None = None, active: bool | None = None, after: int = 0, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Operators as those who run the place see them, in the order in which they were made."""
     query = sa.select(
-        Operator.slug, Operator.name, Operator.email, Operator.timezone, Operator.language, Operator.active,
+        Operator.id, Operator.slug, Operator.name, Operator.email, Operator.timezone, Operator.language, Operator.active,
         Operator.created_at,
-    ).order_by(Operator.id)  # fmt: skip
+    ).where(Operator.id > after).order_by(Operator.id).limit(limit)  # fmt: skip
     if only is not None:
         query = query.where(Operator.id == only)
+    if active is not None:
+        query = query.where(Operator.active == active)
     return [dict(r._mapping) for r in tx.execute(query)]
 
 
@@ -130,30 +137,73 @@ def operator(tx: Tx, slug: str) -> dict[str, Any]:
     return operators(tx, only=operator_id(tx, slug))[0]
 
 
-def change_operator(tx: Tx, slug: str, changes: Mapping[str, Any]) -> None:
-    """Change some of name, email, timezone, language, active. Raises `Invalid`, `NotFound`."""
+def change_operator(tx: Tx, slug: str, changes: Mapping[str, Any], *, now: datetime) -> None:
+    """Change some of name, email, timezone, language, active. Raises `Invalid`, `NotFound`. What another zone opens is
+    for the people waiting first."""
     owner = operator_id(tx, slug)
     claims.lock_operator(tx, owner)
     after = {**operator(tx, slug), **changes}
     person = client_of(after, zone="", path="")
-    tx.execute(
-        sa.update(Operator)
-        .where(Operator.id == owner)
-        .values(
-            name=person.name,
-            email=person.email,
-            timezone=person.timezone,
-            language=person.language,
-            active=after["active"],
+    with _line_first(tx, owner, now):
+        tx.execute(
+            sa.update(Operator)
+            .where(Operator.id == owner)
+            .values(
+                name=person.name,
+                email=person.email,
+                timezone=person.timezone,
+                language=person.language,
+                active=after["active"],
+            )
         )
-    )
 
 
-def services(tx: Tx, slug: str) -> list[dict[str, Any]]:
-    """An operator's services: ``id, slug, active, spec``. Raises `NotFound`."""
+def services(
+    tx: Tx, slug: str, *, active: bool | None = None, after: int = 0, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """An operator's services: ``id, slug, active, spec, created_at``. Raises `NotFound`."""
     owner = operator_id(tx, slug)
     query = sa.select(Service.id, Service.slug, Service.active, Service.spec, Service.created_at)
-    return [dict(r._mapping) for r in tx.execute(query.where(Service.operator_id == owner).order_by(Service.id))]
+    query = query.where(Service.operator_id == owner, Service.id > after).order_by(Service.id).limit(limit)
+    if active is not None:
+        query = query.where(Service.active == active)
+    return [dict(r._mapping) for r in tx.execute(query)]
+
+
+def service(tx: Tx, operator: str, slug: str) -> dict[str, Any]:
+    """One of them. Raises `NotFound`."""
+    found = next((s for s in services(tx, operator) if s["slug"] == slug), None)
+    if found is None:
+        raise NotFound(f"there is no service {operator}/{slug}")
+    return found
+
+
+def remove_service(tx: Tx, operator: str, slug: str) -> None:
+    """Forget a service that nobody ever booked or waited for. Raises `NotFound`; `NotPossible` for others, which can be
+    switched off."""
+    service_id = service(tx, operator, slug)["id"]
+    claims.lock_operator(tx, operator_id(tx, operator))
+    _check_unused(
+        tx, Booking.service_id == service_id, WaitlistEntry.service_id == service_id, Slot.service_id == service_id
+    )
+    teams.put(tx, service_id, operator_id(tx, operator), [])
+    tx.execute(sa.delete(Service).where(Service.id == service_id))
+
+
+def remove_operator(tx: Tx, slug: str) -> None:
+    """Forget an operator whom nobody ever booked or waited for, with services and connections. Raises as
+    `remove_service`."""
+    owner = operator_id(tx, slug)
+    claims.lock_operator(tx, owner)
+    _check_unused(tx, Booking.operator_id == owner, WaitlistEntry.operator_id == owner, Slot.operator_id == owner)
+    mates = teams.circle_of(tx, owner) - {owner}
+    tx.execute(sa.delete(Operator).where(Operator.id == owner))
+    teams.draw_circles(tx, mates)
+
+
+def _check_unused(tx: Tx, *uses: sa.ColumnElement[bool]) -> None:
+    if any(tx.execute(sa.select(sa.literal(1)).where(use).limit(1)).first() for use in uses):
+        raise NotPossible("this has been booked or waited for; it can be switched off (active: false), not removed")
 
 
 def change_service(
@@ -164,19 +214,18 @@ def change_service(
     spec: Mapping[str, Any] | None,
     active: bool | None,
     now: datetime,
-    terms: Terms | None = None,
 ) -> None:
-    """Another spec, on or off. Raises `Invalid`, `NotFound`. With `terms` what that opens goes to the people waiting
-    first (P7)."""
+    """Another spec, on or off. Raises `Invalid`, `NotFound`. What that opens is for the people waiting first (P7)."""
     known = next((s for s in services(tx, operator) if s["slug"] == slug), None)
     if known is None:
         raise NotFound(f"there is no service {operator}/{slug}")
     if spec is not None:
-        put_service(tx, operator, slug, spec, now=now, replace=True, terms=terms if active is None else None)
+        put_service(tx, operator, slug, spec, now=now, replace=True)
     if active is not None:
-        claims.lock_operator(tx, operator_id(tx, operator))
-        tx.execute(sa.update(Service).where(Service.id == known["id"]).values(active=active))
-        _serve(tx, terms, operator_id(tx, operator), now)
+        owner = operator_id(tx, operator)
+        claims.lock_operator(tx, owner)
+        with _line_first(tx, owner, now):
+            tx.execute(sa.update(Service).where(Service.id == known["id"]).values(active=active))
 
 
 def owner_of_slot(tx: Tx, slot_id: int) -> int:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api.deps import Here
+from api.deps import Here, Site
 from api.pages.render import page
 from api.pages.service import Posted, instant_of, known
-from booking import catalogue, commands, queries
+from booking import commands, queries
+from booking.calendar_links import Appointment, add_links
+from booking.catalogue import Offering
+from booking.client_letter import bare_details, entry_title
 from booking.errors import BookingError, NotFound
+from connectors.model import Period
 from ledger.availability import SlotState
 
 router = APIRouter(include_in_schema=False)
@@ -90,7 +95,7 @@ def _show(
     now = here.now()
     with here.database.reading() as tx:
         view = queries.booking_view(tx, commands.id_of(tx, token), here.terms)
-        offering = catalogue.offering_by_id(tx, queries.service_of(tx, view["id"]))
+        offering = queries.offering_of_booking(tx, view["id"])
         may_change = view["status"] in ("pending", "confirmed") and now < view["cancel_until"]
         choices = []
         if may_change:
@@ -101,5 +106,19 @@ def _show(
     return page(
         request, "booking.html", language, status=409 if error else 200, headers={"Cache-Control": "no-store"},
         booking=view, offering=offering, text=offering.spec.text(language), choices=choices, may_change=may_change,
-        now=now, did=did, error=error,
+        now=now, did=did, error=error, by_hand=_by_hand(view, offering, here, language),
     )  # fmt: skip
+
+
+def _by_hand(view: dict[str, Any], offering: Offering, here: Site, language: str) -> tuple[tuple[str, str], ...]:
+    """Links to take a confirmed booking into a calendar, where we are the ones who invite."""
+    if view["status"] != "confirmed" or view["voice"] != "service":
+        return ()
+    words = offering.spec.text(language)
+    about = Appointment(
+        title=entry_title(words, offering.operator_name),
+        period=Period(view["start"], view["end"]),
+        place=words.place or view["link"],
+        details=bare_details(view["link"], here.terms.manage_url(language, view["token"])),
+    )
+    return add_links(about, view["ics_url"])[:-1]
