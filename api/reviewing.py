@@ -64,7 +64,8 @@ def approve(tx: Tx, terms: Terms, who: Caller, review_id: int, choice: str, *, n
 
 
 def dismiss(tx: Tx, terms: Terms, who: Caller, review_id: int, *, now: datetime) -> dict[str, Any]:
-    """Keep what the books say: bookings stay, moved events go back, deleted ones are put there again."""
+    """Keep what the books say: bookings stay, moved events go back, deleted ones are put there again;
+    whoever asked for another time is told that it doesn't suit."""
     row = _open(tx, who, review_id)
     if row["kind"] == "bulk_deletion":
         verdicts.resolve_bulk(tx, review_id, approve=False, now=now)
@@ -73,6 +74,8 @@ def dismiss(tx: Tx, terms: Terms, who: Caller, review_id: int, *, now: datetime)
     elif row["kind"] == "promotion":
         judgement.open_kept_seat(tx, row["operator_id"], row["detail"]["holder"])
         _drop(tx, row, now=now)
+    elif row["kind"] == "counter":
+        replies.decline_counter(tx, row, now=now, cause=f"review:{who.name}")
     reviews.resolve(tx, review_id, state="dismissed", by=who.name, now=now)
     return {**row, "state": "dismissed", "resolved_at": now, "resolved_by": who.name}
 

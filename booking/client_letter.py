@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 from babel.dates import format_date, get_day_names
 from babel.lists import format_list
 
-from booking.i18n import Reader, format_time, locale
+from booking.calendar_links import Appointment, add_links
+from booking.i18n import Reader, format_time, locale, same_clock, zone_label
 from booking.letters import Matter
 from booking.rules import Wish
 from booking.services import Texts
-from booking.stationery import Action, Body, Fact, courteous_name, one_line, subject
+from booking.stationery import Action, Aside, Body, Fact, courteous_name, one_line, subject
 from booking.terms import Terms
 
 
@@ -35,9 +36,11 @@ class ClientLetter:
         *paragraphs: str,
         facts: tuple[Fact, ...] | None = None,
         actions: tuple[Action, ...] = (),
+        asides: tuple[Aside, ...] | None = None,
         accent: str = "good",
     ) -> Body:
-        """What every letter to a client has: greeting, facts of the booking, why it came."""
+        """What every letter to a client has: greeting, facts of the booking, why it came; and with an invitation the ways
+        to take it by hand."""
         name = courteous_name(self.matter.name)
         gettext = self.reader.gettext
         footer = gettext(
@@ -51,6 +54,7 @@ class ClientLetter:
             paragraphs=tuple(p for p in paragraphs if p),
             facts=self.facts() if facts is None else facts,
             actions=actions,
+            asides=self.by_hand() if asides is None else asides,
             footer=(footer,),
             accent=accent,
         )
@@ -82,6 +86,10 @@ class ClientLetter:
     def manage(self, act: str = "") -> str:
         """Link to the client's page of the booking."""
         return self.terms.manage_url(self.reader.language, self.matter.token, act)
+
+    def reminders(self) -> str:
+        """Link to where reminders are turned off."""
+        return self.terms.reminders_url(self.reader.language, self.matter.token)
 
     def line(self, act: str = "") -> str:
         """Link to the page of the place in line."""
@@ -115,6 +123,20 @@ class ClientLetter:
             return gettext("The attached message takes it out of your calendar.")
         return gettext("The attached invitation puts it into your calendar.") if method else ""
 
+    def by_hand(self) -> tuple[Aside, ...]:
+        """Links for calendars that don't take the invitation by themselves, where one goes with the letter."""
+        matter = self.matter
+        if matter.method != "REQUEST" or not matter.booking_id:
+            return ()
+        about = Appointment(
+            title=entry_title(self.words, self.operator),
+            period=matter.at,
+            place=one_line(self.words.place) or matter.offering.spec.link,
+            details=bare_details(matter.offering.spec.link, self.manage()),
+        )
+        links = add_links(about, self.terms.invite_url(matter.token))
+        return (Aside(self.reader.gettext("Not in your calendar yet? Add it by hand"), links),)
+
     def pending(self) -> str:
         """Why it isn't decided yet."""
         gettext, until = self.reader.gettext, self.matter.until
@@ -135,17 +157,32 @@ class ClientLetter:
 
     def wish(self, wish: Wish) -> tuple[str, ...]:
         """What somebody is waiting for: a time, or days with weekdays and hours."""
+        rules, language, home = locale(self.reader.language), self.reader.language, self.matter.offering.timezone
         if wish.start is not None:
-            return (self.reader.moment(wish.start),)
-        rules, language = locale(self.reader.language), self.reader.language
+            length = self.matter.at.duration if self.matter.period else self.matter.offering.spec.duration
+            return self.reader.when(wish.start, wish.start + length, home=home)
         first, last = (format_date(day, "long", rules) for day in (wish.first, wish.last))
         lines = [first if first == last else f"{first} – {last}"]
         if wish.weekdays != 127:
             names = get_day_names("abbreviated", "stand-alone", rules)
             lines.append(format_list([names[day] for day in range(7) if wish.weekdays & (1 << day)], locale=rules))
         if wish.between != (0, 1440):
-            lines.append(" – ".join(_clock(minute, language) for minute in wish.between))
+            hours = " – ".join(_clock(minute, language) for minute in wish.between)
+            noon = datetime.combine(wish.first, time(12), tzinfo=UTC)
+            if not same_clock(noon, self.reader.zone, home):  # these hours are the operator's
+                hours += f" ({zone_label(noon, home, language)})"
+            lines.append(hours)
         return tuple(lines)
+
+
+def entry_title(words: Texts, operator: str) -> str:
+    """What stands in the client's calendar."""
+    return f"{one_line(words.title)} – {operator}"
+
+
+def bare_details(link: str, url: str) -> str:
+    """How to join and how to change or cancel, without words: they would make a link in many scripts very long."""
+    return "\n\n".join(each for each in (link, url) if each)
 
 
 def calendar_text(language: str, words: Texts, link: str, url: str) -> str:

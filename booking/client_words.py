@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from booking.client_letter import ClientLetter
 from booking.letters import About
-from booking.stationery import Action, Body, Fact
+from booking.stationery import Action, Aside, Body, Fact
 
 
 def client_body(about: About, say: ClientLetter) -> Body:
@@ -118,6 +118,27 @@ def _proposal(say: ClientLetter) -> Body:
     )
 
 
+def _counter_declined(say: ClientLetter) -> Body:
+    gettext, wanted = say.reader.gettext, say.matter.proposed
+    if wanted is None:
+        raise ValueError("an answer to a wish needs the time that was wanted")
+    times = (
+        Fact(gettext("Booked time"), say.when().lines, strong=2),
+        Fact(gettext("Wanted time"), say.reader.when(wanted.start, wanted.end, home=say.matter.offering.timezone)),
+    )
+    return say.compose(
+        gettext("Unchanged: %(service)s, %(when)s", service=say.service, when=say.brief()),
+        gettext("The other time is not possible"),
+        gettext("Unfortunately the time you asked for does not suit %(operator)s.", operator=say.operator),
+        gettext("Your booking stays as it is. If it does not suit you, choose another time or cancel.")
+        if say.matter.changeable
+        else gettext("Your booking stays as it is."),
+        facts=say.facts(times=times),
+        actions=say.change(main="reschedule"),
+        accent="wait",
+    )
+
+
 def _cancelled(say: ClientLetter, heading: str, *paragraphs: str) -> Body:
     return say.compose(
         say.reader.gettext("Cancelled: %(service)s, %(when)s", service=say.service, when=say.brief()),
@@ -194,12 +215,26 @@ def _waitlisted(say: ClientLetter) -> Body:
         gettext("Waiting list: %(service)s", service=say.service),
         gettext("You are on the waiting list"),
         promise,
+        gettext("The attached entry notes the time in your calendar as tentative and keeps it free.")
+        if matter.method
+        else "",
         facts=say.facts(times=tuple(times)),
         actions=(
             Action(gettext("See your place in line"), say.line(), main=True),
             Action(gettext("Leave the waiting list"), say.line("leave")),
         ),
         accent="wait",
+    )
+
+
+def _left_line(say: ClientLetter) -> Body:
+    gettext, matter = say.reader.gettext, say.matter
+    return say.compose(
+        gettext("No longer waiting: %(service)s", service=say.service),
+        gettext("You are no longer on the waiting list"),
+        gettext("The attached message takes it out of your calendar.") if matter.method else "",
+        facts=say.facts(times=(Fact(gettext("You were waiting for"), say.wish(matter.wish)),) if matter.wish else ()),
+        actions=say.again(),
     )
 
 
@@ -227,6 +262,7 @@ def _offer_expired(say: ClientLetter) -> Body:
         gettext("Offer expired: %(service)s, %(when)s", service=say.service, when=say.brief()),
         gettext("The offer has expired"),
         gettext("There was no answer in time, so the place is no longer kept for you."),
+        gettext("The attached message takes it out of your calendar.") if say.matter.method else "",
         gettext("You stay on the waiting list.")
         if waiting
         else gettext("You are no longer on the waiting list, but you can join it again at any time."),
@@ -245,6 +281,20 @@ def _reminder(say: ClientLetter) -> Body:
         if matter.changeable
         else "",
         actions=(() if matter.attendance_confirmed else confirm) + say.change(),
+        asides=(Aside(gettext("No reminders any more?"), ((gettext("Turn reminders off"), say.reminders()),)),),
+    )
+
+
+def _attendance(say: ClientLetter) -> Body:
+    gettext = say.reader.gettext
+    return say.compose(
+        gettext("Please confirm: %(service)s, %(when)s", service=say.service, when=say.brief()),
+        gettext("Will you be there?"),
+        gettext(
+            "Please say that you will come. Without your answer the place may be given to somebody who is waiting."
+        ),
+        actions=(Action(gettext("I will be there"), say.manage("confirm"), main=True), *say.change()),
+        accent="wait",
     )
 
 
@@ -269,15 +319,18 @@ WRITERS: dict[About, Callable[[ClientLetter], Body]] = {
     About.MOVED: _moved,
     About.MOVED_BY_CLIENT: _moved_by_client,
     About.PROPOSAL: _proposal,
+    About.COUNTER_DECLINED: _counter_declined,
     About.CANCELLED_BY_CLIENT: _cancelled_by_client,
     About.CANCELLED_BY_OPERATOR: _cancelled_by_operator,
     About.CANCELLED_BY_ADMIN: _cancelled_by_admin,
     About.CANCELLED_UNCONFIRMED: _cancelled_unconfirmed,
     About.PROMOTED: _promoted,
     About.WAITLISTED: _waitlisted,
+    About.LEFT_LINE: _left_line,
     About.OFFER: _offer,
     About.OFFER_EXPIRED: _offer_expired,
     About.REMINDER: _reminder,
+    About.ATTENDANCE: _attendance,
     About.NO_SHOW: _no_show,
 }
 """Who writes which letter. What isn't here is never told to a client."""

@@ -1,11 +1,11 @@
-"""What is said about a booking, in the reader's language: the letter to a person, the words in the operator's calendar.
+"""What is said about a booking or a place in line: the letter to a person, in their language.
 
 When a letter is out of date (`mail_for` then gives None; a newer message says what is true now):
 
 * the booking, the place in line or the offer is gone;
 * the booking has a newer revision than the message;
 * its status is not the one the letter tells of: "confirmed" to a cancelled one, "pending" to an approved one, a
-  reminder of a completed one;
+  reminder of a completed one; its client wants no reminders any more, or has said already that they come;
 * a proposal is no longer open, an offer no longer waits for its answer.
 
 When a calendar object goes with it (RFC 5546; PROVIDERS D5, D6):
@@ -18,6 +18,8 @@ When a calendar object goes with it (RFC 5546; PROVIDERS D5, D6):
   have become out of date before it was sent. One whose fate is unknown counts as sent: a CANCEL too many is ignored by
   every calendar, one too few leaves an appointment that isn't.
 * A pending booking is told without one; the invitation comes with the confirmation.
+* DECLINECOUNTER with the answer that the time the client's calendar asked for doesn't suit.
+* Whoever waits for one start and wants it gets it as a tentative entry, which becomes the booking's or is taken out.
 
 Each letter is made of one client's `Matter` alone, so no other client can be named in it (P14). Nothing asks a clock:
 the same rows and the same `now` give the same letter, and its Message-ID follows from what it is about.
@@ -25,29 +27,31 @@ the same rows and the same `now` give the same letter, and its Message-ID follow
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
 
-from booking.catalogue import Offering, offering_by_id
-from booking.client_letter import ClientLetter, calendar_text
+from booking import reminders
+from booking.catalogue import Offering, offering_of, offering_waited_for
+from booking.client_letter import ClientLetter
 from booking.client_words import client_body
-from booking.errors import NotFound, TooLate
+from booking.errors import TooLate
+from booking.invites import booking_invite, event_words, invite_of, length_of, waiting_invite
 from booking.letters import About, Invite, Letter, Matter
-from booking.operator_words import OperatorLetter, calendar_words, operator_body
+from booking.operator_words import OperatorLetter, operator_body
 from booking.rules import Wish, may_change
-from booking.states import COUNTED, Status
+from booking.states import Status
 from booking.stationery import courteous_name, one_line, write
 from booking.tables import Booking, Offer, WaitlistEntry
 from booking.terms import Terms
 from connectors.model import Period
 from ledger.db import Tx
-from ledger.entries import Guest, Words, deployment_id
+from ledger.entries import deployment_id
 from ledger.messages import SendMail
-from ledger.tables import Delivery, Review, Slot
+from ledger.tables import Delivery, Review
 
 __all__ = ["About", "Invite", "Letter", "event_words", "invite_of", "mail_for", "waitlist_mail"]
 
@@ -66,11 +70,14 @@ _TELLS_OF: dict[About, tuple[Status, ...]] = {
     About.PENDING: (Status.PENDING,),
     About.PROPOSAL: (Status.CONFIRMED,),
     About.COUNTER: (Status.CONFIRMED,),
+    About.COUNTER_DECLINED: (Status.CONFIRMED,),
     About.REMINDER: (Status.CONFIRMED,),
+    About.ATTENDANCE: (Status.CONFIRMED,),
     About.NO_SHOW: (Status.NO_SHOW,),
     About.REVIEW: tuple(Status),
 }
-_REVIEWS = {About.PROPOSAL: "move", About.COUNTER: "counter"}
+_REVIEWS = {About.PROPOSAL: "move", About.COUNTER: "counter", About.COUNTER_DECLINED: "counter"}
+_LINE_ENDS = ("removed", "declined", "expired")
 _FARTHEST = 99  # a place in line farther back than this is not counted
 
 
@@ -87,13 +94,14 @@ def mail_for(tx: Tx, message: SendMail, terms: Terms, *, now: datetime) -> Lette
     """
     about = About(message.about.partition(":")[0])
     if message.booking_id.startswith("entry:"):
-        matter, tag = _waiting(tx, about, int(message.booking_id.removeprefix("entry:")), message.revision), ""
-        row = None
+        row = tx.execute(sa.select(WaitlistEntry.__table__).where(WaitlistEntry.id == _entry_id(message))).one_or_none()
+        matter = None if row is None else _waiting(tx, about, row, message.revision)
+        invite: Callable[[Any, Offering, Terms, datetime], Invite] = waiting_invite
     else:
         row = tx.execute(sa.select(Booking.__table__).where(Booking.id == message.booking_id)).one_or_none()
         matter = None if row is None else _booked(tx, about, row, message, now)
-        tag = "" if row is None else row.organizer_tag
-    if matter is None or not matter.email:
+        invite = booking_invite
+    if row is None or matter is None or not matter.email:
         return None
     message_id = _message_id(tx, message, terms)
     if message.audience == "operator":
@@ -101,21 +109,21 @@ def mail_for(tx: Tx, message: SendMail, terms: Terms, *, now: datetime) -> Lette
     letter = ClientLetter(matter, terms)
     body = client_body(about, letter)
     text, html = write(body, letter.reader)
-    organizer = terms.organizer(tag) if tag else ""
-    invitation = _invite(row, matter.offering, terms, now) if matter.method else None
     return Letter(
         message_id=message_id,
         sender=terms.mail_from,
         sender_name=letter.operator,
-        reply_to=organizer,
+        reply_to=terms.organizer(row.organizer_tag) if row.organizer_tag else "",
+        reply_to_name=letter.operator,
         recipient=matter.email,
         recipient_name=courteous_name(matter.name),
         subject=body.subject,
         text=text,
         html=html,
         date=now,
-        invitation=invitation,
+        invitation=invite(row, matter.offering, terms, now) if matter.method else None,
         method=matter.method,
+        unsubscribe=letter.reminders() if about is About.REMINDER else "",
         headers=_headers(letter.reader.language, matter.method),
     )
 
@@ -131,6 +139,7 @@ def _to_operator(about: About, matter: Matter, terms: Terms, message_id: str, no
         sender=terms.mail_from,
         sender_name="Slotledger",
         reply_to=matter.email,
+        reply_to_name=letter.client,
         recipient=matter.offering.operator_email,
         recipient_name=one_line(matter.offering.operator_name),
         subject=body.subject,
@@ -161,12 +170,16 @@ def _booked(tx: Tx, about: About, row: Any, message: SendMail, now: datetime) ->
         told_of = (Status.CONFIRMED, Status.COMPLETED)  # they are asked whether it was one
     if row.revision != message.revision or row.status not in told_of:
         return None
+    if about is About.REMINDER and reminders.are_off(tx, row):
+        return None
+    if about is About.ATTENDANCE and row.attendance_confirmed_at is not None:
+        return None
     proposed = None
     if about in _REVIEWS:
         proposed = _proposed(tx, about, row, message.about.partition(":")[2])
         if proposed is None:
             return None
-    offering = offering_by_id(tx, row.service_id)
+    offering = offering_of(tx, row)
     invites = about in _CONFIRMS or (about in _ENDS and row.invited)
     return Matter(
         offering=offering,
@@ -195,12 +208,15 @@ def _method(tx: Tx, about: About, row: Any) -> str | None:
         return None
     if about in _CONFIRMS:
         return "REQUEST"
-    return "CANCEL" if about in _ENDS and _was_invited(tx, row.id) else None
+    if about is About.COUNTER_DECLINED:
+        return "DECLINECOUNTER"
+    return "CANCEL" if about in _ENDS and _was_invited(tx, row.id, f"entry:{row.waitlist_entry_id}") else None
 
 
-def _was_invited(tx: Tx, booking_id: str) -> bool:
+def _was_invited(tx: Tx, *names: str) -> bool:
+    """names: of the booking, and of the place in line that it was; either may have put the UID into the calendar."""
     sent = sa.select(Delivery.id).where(
-        Delivery.booking_id == booking_id,
+        Delivery.booking_id.in_(names),
         Delivery.audience == "client",
         Delivery.method == "REQUEST",
         Delivery.state != "refused",
@@ -217,16 +233,17 @@ def _changeable(offering: Offering, starts_at: datetime, now: datetime) -> bool:
 
 
 def _proposed(tx: Tx, about: About, row: Any, named: str) -> Period | None:
-    """The other time that waits for an answer: of the newest open review of that kind about the booking or its slot.
+    """The other time that waits for an answer, or has got one: of the newest review of that kind about the booking or its
+    slot.
 
-    named: the review that a proposal's letter is about; ``""`` for the newest.
+    named: the review that the letter to a client is about; ``""`` for the newest.
     """
     query = sa.select(Review.detail).where(
         Review.kind == _REVIEWS[about],
-        Review.state == "open",
+        Review.state == ("dismissed" if about is About.COUNTER_DECLINED else "open"),
         sa.or_(Review.booking_id == row.id, Review.slot_id == row.slot_id),
     )
-    if about is About.PROPOSAL and named:
+    if about is not About.COUNTER and named:
         query = query.where(Review.id == int(named))
     details = tx.execute(query.order_by(Review.id.desc())).scalars()
     for detail in details:
@@ -238,17 +255,21 @@ def _proposed(tx: Tx, about: About, row: Any, named: str) -> Period | None:
     return None
 
 
-def _waiting(tx: Tx, about: About, entry_id: int, offer_id: int) -> Matter | None:
-    entry = tx.execute(sa.select(WaitlistEntry.__table__).where(WaitlistEntry.id == entry_id)).one_or_none()
-    if entry is None:
-        return None
+def _entry_id(message: SendMail) -> int:
+    return int(message.booking_id.removeprefix("entry:"))
+
+
+def _waiting(tx: Tx, about: About, entry: Any, offer_id: int) -> Matter | None:
     offer = None
     if about is About.WAITLISTED:
         if entry.status != "waiting":
             return None
+    elif about is About.LEFT_LINE:
+        if entry.status not in _LINE_ENDS:
+            return None
     elif about in (About.OFFER, About.OFFER_EXPIRED):
         offer = tx.execute(
-            sa.select(Offer.__table__).where(Offer.id == offer_id, Offer.entry_id == entry_id)
+            sa.select(Offer.__table__).where(Offer.id == offer_id, Offer.entry_id == entry.id)
         ).one_or_none()
         if offer is None or offer.status != ("open" if about is About.OFFER else "expired"):
             return None
@@ -262,8 +283,9 @@ def _waiting(tx: Tx, about: About, entry_id: int, offer_id: int) -> Matter | Non
         weekdays,
         (entry.between_start, entry.between_end),
     )
+    offering = offering_waited_for(tx, entry)
     return Matter(
-        offering=offering_by_id(tx, entry.service_id),
+        offering=offering,
         booking_id="",
         token=entry.token,
         name=entry.client_name,
@@ -271,13 +293,29 @@ def _waiting(tx: Tx, about: About, entry_id: int, offer_id: int) -> Matter | Non
         zone=entry.client_timezone,
         language=entry.language,
         seats=entry.seats,
-        period=None if offer is None else Period(offer.starts_at, offer.ends_at),
+        period=_wished(entry, offering) if offer is None else Period(offer.starts_at, offer.ends_at),
         until=None if offer is None else offer.expires_at,
         wish=wish,
         accept=entry.accept,
         waiting=entry.status == "waiting",
         position=_position(tx, entry),
+        method=_line_method(tx, about, entry),
     )
+
+
+def _wished(entry: Any, offering: Offering) -> Period | None:
+    if entry.wish_start is None:
+        return None
+    return Period(entry.wish_start, entry.wish_start + length_of(entry, offering))
+
+
+def _line_method(tx: Tx, about: About, entry: Any) -> str | None:
+    if not entry.calendar_entry or entry.wish_start is None:
+        return None
+    if about is About.WAITLISTED:
+        return "REQUEST"
+    ended = entry.status in _LINE_ENDS and _was_invited(tx, f"entry:{entry.id}")
+    return "CANCEL" if ended and about in (About.LEFT_LINE, About.OFFER_EXPIRED) else None
 
 
 def _position(tx: Tx, entry: Any) -> int:
@@ -295,97 +333,3 @@ def _position(tx: Tx, entry: Any) -> int:
     )
     count = int(tx.execute(sa.select(sa.func.count()).select_from(ahead)).scalar_one())
     return count + 1 if count < _FARTHEST else 0
-
-
-# --- calendars --------------------------------------------------------------------------------------------------
-
-
-def invite_of(tx: Tx, booking_id: str, terms: Terms) -> Invite:
-    """What a client's calendar shall say of a stored booking, as the file to download. Raises `NotFound`.
-
-    DTSTAMP is the booking's last change. An ended booking gives ``CANCELLED``, a pending one ``TENTATIVE``.
-    """
-    row = tx.execute(sa.select(Booking.__table__).where(Booking.id == booking_id)).one_or_none()
-    if row is None:
-        raise NotFound("there is no such booking")
-    return _invite(row, offering_by_id(tx, row.service_id), terms, row.updated_at)
-
-
-def _invite(row: Any, offering: Offering, terms: Terms, dtstamp: datetime) -> Invite:
-    words = offering.spec.text(row.language)
-    operator = one_line(offering.operator_name)
-    url = terms.manage_url(row.language, row.token)
-    status = {Status.PENDING: "TENTATIVE", **dict.fromkeys(_ENDS.values(), "CANCELLED")}.get(
-        Status(row.status), "CONFIRMED"
-    )
-    return Invite(
-        uid=row.uid,
-        sequence=row.revision,
-        dtstamp=dtstamp,
-        created=row.created_at,
-        period=Period(row.starts_at, row.ends_at),
-        summary=f"{one_line(words.title)} – {operator}",
-        organizer_email=terms.organizer(row.organizer_tag),
-        organizer_name=operator,
-        attendee_email=row.client_email,
-        attendee_name=courteous_name(row.client_name),
-        description=calendar_text(row.language, words, offering.spec.link, url),
-        location=one_line(words.place) or offering.spec.link,
-        url=url,
-        status=status,
-    )
-
-
-# Asked at every booking, under the operator's lock: built once.
-_SLOT = sa.select(Slot.service_id, Slot.capacity).where(Slot.id == sa.bindparam("slot_id"))
-_GUESTS = (
-    sa.select(
-        Booking.id, Booking.client_name, Booking.client_email, Booking.client_timezone, Booking.language,
-        Booking.seats, Booking.answers, Booking.token, Booking.voice,
-    )
-    .where(Booking.slot_id == sa.bindparam("slot_id"), Booking.status.in_(COUNTED))
-    .order_by(Booking.created_at, Booking.id)
-)  # fmt: skip
-
-
-def event_words(tx: Tx, slot_id: int, terms: Terms) -> Words:
-    """What the operator reads in their calendar about a slot, in their language. Raises `NotFound` without the slot.
-
-    One person's slot names them with mail address and answers; of a group only how many come, and the names where the
-    service says so (``names_in_event``). Pending bookings are not in it: the event is of those who come. Where the account
-    invites the client itself (P8), they read the same event, so it speaks to them.
-    """
-    slot = tx.execute(_SLOT, {"slot_id": slot_id}).one_or_none()
-    if slot is None:
-        raise NotFound("there is no such slot")
-    rows = tx.execute(_GUESTS, {"slot_id": slot_id}).all()
-    offering = offering_by_id(tx, slot.service_id)
-    guests = [
-        Matter(
-            offering=offering,
-            booking_id=row.id,
-            token=row.token,
-            name=row.client_name,
-            email=row.client_email,
-            zone=row.client_timezone,
-            language=row.language,
-            seats=row.seats,
-            answers=row.answers,
-        )
-        for row in rows
-    ]
-    words = calendar_words(offering, guests, slot.capacity, terms)
-    invited = [guest for guest, row in zip(guests, rows, strict=True) if row.voice != "service" and guest.email]
-    return _shared(words, invited[0], terms) if len(invited) == 1 and slot.capacity == 1 else words
-
-
-def _shared(words: Words, guest: Matter, terms: Terms) -> Words:
-    """The words of an event that the operator's account shares with the client: nothing that is the operator's alone."""
-    spec = guest.offering.spec
-    url = terms.manage_url(guest.language, guest.token)
-    return replace(
-        words,
-        description=calendar_text(guest.language, spec.text(guest.language), spec.link, url),
-        url=url,
-        guest=Guest(guest.email, courteous_name(guest.name), spec.conference),
-    )

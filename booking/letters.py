@@ -32,8 +32,11 @@ class About(StrEnum):
     WAITLISTED = "waitlisted"
     OFFER = "offer"
     OFFER_EXPIRED = "offer_expired"
+    LEFT_LINE = "left_line"  # to who had the wish in their calendar
+    ATTENDANCE = "attendance"  # please confirm that you come
     REMINDER = "reminder"
     NO_SHOW = "no_show"
+    COUNTER_DECLINED = "counter_declined"  # the time that the client wanted instead
     REVIEW = "review"  # something about a booking asks the operator for a decision
 
 
@@ -66,14 +69,16 @@ class Invite:
 class Letter:
     """One mail to one person: the fields of `connectors.mail.imip.Mail`, with the invitation still a value.
 
-    message_id: with angle brackets, the same for every repetition. method: ``REQUEST``, ``CANCEL`` or None, set exactly
-    where `invitation` is. date: when it was decided. reply_to: ``""`` for none. html and text say the same.
+    message_id: with angle brackets, the same for every repetition. method: ``REQUEST``, ``CANCEL``, ``DECLINECOUNTER`` or
+    None, set exactly where `invitation` is. date: when it was decided. reply_to: ``""`` for none; reply_to_name: whom an
+    answer reaches. unsubscribe: where to POST for no more of these (RFC 8058), ``""`` for none. html and text say the same.
     """
 
     message_id: str
     sender: str
     sender_name: str
     reply_to: str
+    reply_to_name: str
     recipient: str
     recipient_name: str
     subject: str
@@ -82,6 +87,7 @@ class Letter:
     date: datetime
     invitation: Invite | None = None
     method: str | None = None
+    unsubscribe: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -44,6 +44,7 @@ def reconnect_letter(tx: Tx, message: SendMail, terms: Terms, *, link: str, now:
         sender=terms.mail_from,
         sender_name="Slotledger",
         reply_to="",
+        reply_to_name="",
         recipient=row.email,
         recipient_name=one_line(row.name),
         subject=body.subject,

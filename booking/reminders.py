@@ -12,7 +12,7 @@ from booking.catalogue import offering_by_id
 from booking.letters import About
 from booking.states import Status
 from booking.tables import Booking
-from ledger import outbox
+from ledger import outbox, timeline
 from ledger.backoff import NotYet
 from ledger.db import Tx
 from ledger.messages import RemindBooking, SendMail
@@ -21,6 +21,8 @@ NIGHT = time(22)
 MORNING = time(7)
 EVENING = time(21)
 """When a reminder goes that would fall into the night before an early appointment."""
+REACHES = ("booking", "operator")
+"""What a client may want no reminders of: one booking, or all with its operator."""
 
 
 def remind_at(start: datetime, hours: int, zone: str) -> datetime | None:
@@ -49,11 +51,56 @@ def plan(tx: Tx, row: Any, hours: int, *, scope: outbox.Scope, now: datetime, ca
         outbox.append(tx, RemindBooking(row.id, row.revision), now=now, not_before=due, scope=scope, cause=cause)
 
 
+def are_off(tx: Tx, row: Any) -> bool:
+    """Doesn't the client of this booking want a reminder of it, or of any with its operator?"""
+    return bool(row.reminders_off) or _off_at(tx, row)
+
+
+def _off_at(tx: Tx, row: Any) -> bool:
+    theirs = sa.select(Booking.id).where(
+        Booking.client_email == row.client_email,
+        Booking.operator_id == row.operator_id,
+        Booking.reminders_off == "operator",
+    )
+    return tx.execute(theirs.limit(1)).first() is not None
+
+
+def wanted(tx: Tx, booking_id: str) -> str:
+    """What a booking's client wants: ``all``, ``not_this``, or ``none`` of those with its operator."""
+    row = tx.execute(sa.select(Booking.__table__).where(Booking.id == booking_id)).one()
+    if not are_off(tx, row):
+        return "all"
+    return "not_this" if row.reminders_off == "booking" and not _off_at(tx, row) else "none"
+
+
+def turn_off(tx: Tx, booking_id: str, reach: str, *, now: datetime, cause: str) -> None:
+    """The client wants no reminders: of this booking (reach ``booking``) or of all with its operator (``operator``).
+    Idempotent. Raises ValueError for another reach."""
+    if reach not in REACHES:
+        raise ValueError(f"reach is one of {', '.join(REACHES)}")
+    row = tx.execute(sa.select(Booking.__table__).where(Booking.id == booking_id)).one()
+    if row.reminders_off != reach:
+        tx.execute(sa.update(Booking).where(Booking.id == booking_id).values(reminders_off=reach, updated_at=now))
+        timeline.note(tx, row.id, row.operator_id, "reminders_off", now=now, cause=cause, reach=reach)
+
+
+def turn_on(tx: Tx, booking_id: str, *, now: datetime, cause: str) -> None:
+    """The client wants reminders again, of everything with this operator. Idempotent."""
+    row = tx.execute(sa.select(Booking.__table__).where(Booking.id == booking_id)).one()
+    if not are_off(tx, row):
+        return
+    theirs = (Booking.client_email == row.client_email, Booking.operator_id == row.operator_id)
+    tx.execute(sa.update(Booking).where(*theirs, Booking.reminders_off != "").values(reminders_off="", updated_at=now))
+    timeline.note(tx, row.id, row.operator_id, "reminders_on", now=now, cause=cause)
+
+
 def remind(tx: Tx, message: RemindBooking, *, now: datetime, cause: str) -> None:
     """Ask for the mail, if the booking is still what was planned for and hasn't begun. Raises `NotYet` where the service
     reminds later by now, or where it has become night meanwhile."""
     row = tx.execute(sa.select(Booking.__table__).where(Booking.id == message.booking_id)).one_or_none()
     if row is None or row.revision != message.revision or row.status != Status.CONFIRMED or row.starts_at <= now:
+        return
+    if are_off(tx, row):
         return
     due = remind_at(row.starts_at, offering_by_id(tx, row.service_id).spec.reminder_hours, row.client_timezone)
     if due is None:

@@ -1,7 +1,8 @@
 """What booking does about the mail that comes back: answers of clients' calendars, and mail that could not be delivered.
 
 An answer counts only if it came to the secret organizer address of the booking and names the booking's UID. Everything
-else changes nothing: where it wants a change a human is asked, the rest is a line in the operator's timeline.
+else changes nothing: where it wants a change a human is asked, the rest is a line in the operator's timeline. So it is
+with an answer to a time that isn't the booking's any more; the client's answer to the present one ends that question.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
 
 from booking import commands, waitlist
-from booking.catalogue import offering_by_id
+from booking.catalogue import offering_of
 from booking.complete import scope_of
 from booking.errors import NotPossible, TooLate
 from booking.letters import About
@@ -108,7 +110,7 @@ def _counts(tx: Tx, fact: MailFact, row: Any, *, now: datetime, cause: str) -> b
     if not isinstance(fact, ClientReply | ClientCounter):
         return False
     if fact.sequence < row.revision:
-        _note(tx, row, "reply_to_old_time", now=now, cause=cause, partstat=_partstat(fact), revision=fact.sequence)
+        _to_old_time(tx, fact, row, now=now, cause=cause)
         return False
     if row.status not in LIVE or row.ends_at <= now:
         _note(tx, row, "reply_too_late", now=now, cause=cause, partstat=_partstat(fact))
@@ -120,7 +122,17 @@ def _counts(tx: Tx, fact: MailFact, row: Any, *, now: datetime, cause: str) -> b
     if isinstance(fact, ClientReply) and fact.method == "REPLY":
         values["partstat"] = fact.partstat
     tx.execute(sa.update(Booking).where(Booking.id == row.id).values(**values))
+    _close(tx, row, "reply", "old_time", now=now)
     return True
+
+
+def _to_old_time(tx: Tx, fact: ClientReply | ClientCounter, row: Any, *, now: datetime, cause: str) -> None:
+    """They may not have read that the time has changed; whether they come at the new one is for a human to ask."""
+    _note(tx, row, "reply_to_old_time", now=now, cause=cause, partstat=_partstat(fact), revision=fact.sequence)
+    answered = row.reply_sequence is not None and row.reply_sequence >= row.revision
+    wants_change = isinstance(fact, ClientDeclined | ClientCounter)
+    if wants_change and not answered and row.status in LIVE and row.ends_at > now:
+        _ask(tx, row, "reply", "old_time", now=now, cause=cause, partstat=_partstat(fact), revision=fact.sequence)
 
 
 # --- what it means ----------------------------------------------------------------------------------------------
@@ -173,8 +185,12 @@ def _countered(tx: Tx, fact: ClientCounter, row: Any, *, now: datetime, cause: s
 
 
 def _refresh(tx: Tx, fact: ClientRefresh, found: _Matched, *, now: datetime, cause: str) -> None:
+    """What the client's calendar should hold now: the invitation, or its cancellation."""
     row = found.row
-    if found.doubt or row.status != Status.CONFIRMED or row.voice != "service" or row.ends_at <= now:
+    if found.doubt or row.voice != "service" or row.ends_at <= now:
+        return
+    about = About.BOOKED if row.status == Status.CONFIRMED else _told_of_the_end(tx, row)
+    if not about:
         return
     entry = TimelineEntry
     lately = sa.select(entry.id).where(
@@ -183,7 +199,16 @@ def _refresh(tx: Tx, fact: ClientRefresh, found: _Matched, *, now: datetime, cau
     if tx.execute(lately.limit(1)).first() is None:
         _note(tx, row, _ASKED_AGAIN, now=now, cause=cause)
         # The same words and SEQUENCE, but a message of its own: its Message-ID must not be that of the first one.
-        _mail(tx, row, f"{About.BOOKED}:{fact.mail[:16]}", "client", now=now, cause=cause)
+        _mail(tx, row, f"{about}:{fact.mail[:16]}", "client", now=now, cause=cause)
+
+
+def _told_of_the_end(tx: Tx, row: Any) -> str:
+    """The kind of letter that took it out of the client's calendar; ``""`` where none did."""
+    told = sa.select(Delivery.kind).where(
+        Delivery.booking_id == row.id, Delivery.audience == "client", Delivery.method == "CANCEL",
+        Delivery.sequence == row.revision,
+    ).order_by(Delivery.id)  # fmt: skip
+    return str(tx.execute(told.limit(1)).scalar() or "").partition(":")[0]
 
 
 # --- mail that came back ----------------------------------------------------------------------------------------
@@ -204,21 +229,37 @@ def _bounced(tx: Tx, fact: MailBounced, *, now: datetime, cause: str) -> None:
     timeline.note(
         tx, sent.booking_id, sent.operator_id, "mail_bounced", now=now, cause=cause, audience=sent.audience, **about
     )
-    if sent.audience != "client":
-        return  # the operator's own address is broken: a mail to it would come back as well
-    row = _booking(tx, Booking.id == sent.booking_id)
+    address_failed(
+        tx, sent.booking_id, sent.operator_id, sent.audience, sent.recipient, sent.kind, fact.diagnostic, now=now,
+        cause=cause,
+    )  # fmt: skip
+
+
+def address_failed(
+    tx: Tx, about_id: str, operator_id: int, audience: str, address: str, kind: str, words: str, *, now: datetime, cause: str
+) -> None:  # fmt: skip
+    """A client's address takes no mail, so whatever we tell them they won't hear: the operator is told, once while that
+    is open, however many mails fail.
+
+    about_id: the booking or ``entry:ID`` that the mail was about; kind: of the mail; words: of the refusing server. The
+    operator's own bad address is only in the books: a mail about it would fail as well.
+    """
+    if audience != "client":
+        return
+    row = _booking(tx, Booking.id == about_id)
+    whose = sha256(address.lower().encode()).hexdigest()[:32]
     if reviews.ask(
-        tx, "failed_address", f"failed_address:{sent.booking_id}", now=now, operator_id=sent.operator_id,
+        tx, "failed_address", f"failed_address:{operator_id}:{whose}", now=now, operator_id=operator_id,
         slot_id=row.slot_id if row is not None else None, booking_id=row.id if row is not None else None,
-        detail={**about, "reply": fact.diagnostic[:500]},
+        detail={"about": kind, "reply": words[:500]},
     ) and row is not None:  # fmt: skip
-        _mail(tx, row, f"{About.REVIEW}:{fact.mail[:16]}", "operator", now=now, cause=cause)
+        _mail(tx, row, f"{About.REVIEW}:failed_address:{kind}", "operator", now=now, cause=cause)
 
 
 def _sent(tx: Tx, fact: MailBounced) -> Any:
     """Our mail that came back: by its Message-ID, else the last one to the client whose tag the report shows."""
     row = Delivery
-    query = sa.select(row.id, row.booking_id, row.operator_id, row.audience, row.kind)
+    query = sa.select(row.id, row.booking_id, row.operator_id, row.audience, row.kind, row.recipient)
     if fact.message_id:
         return tx.execute(query.where(row.message_id == fact.message_id)).one_or_none()
     booking = _booking(tx, Booking.organizer_tag == fact.tag) if fact.tag else None
@@ -241,6 +282,18 @@ def follow_counter(tx: Tx, terms: Terms, review: dict[str, Any], *, now: datetim
     commands.reschedule(tx, terms, row.id, start, by="operator", now=now, cause=cause)
 
 
+def decline_counter(tx: Tx, review: dict[str, Any], *, now: datetime, cause: str) -> None:
+    """Tell the client, and their calendar (METHOD:DECLINECOUNTER), that the time they asked for doesn't suit. Nothing is
+    said about a booking that has changed since, or is over."""
+    row = _booking(tx, Booking.id == review["booking_id"])
+    if row is None or row.status != Status.CONFIRMED or row.ends_at <= now:
+        return
+    if row.revision != review["detail"]["revision"]:
+        return
+    timeline.note(tx, row.id, row.operator_id, "other_time_declined", now=now, cause=cause, to=review["detail"]["to"])
+    _mail(tx, row, f"{About.COUNTER_DECLINED}:{review['id']}", "client", now=now, cause=cause)
+
+
 def take_as_decline(tx: Tx, terms: Terms, review: dict[str, Any], *, now: datetime, cause: str) -> None:
     """A human believes that the client doesn't come: cancel as the client would have, whatever the window says."""
     row = _booking(tx, Booking.id == review["booking_id"])
@@ -250,7 +303,7 @@ def take_as_decline(tx: Tx, terms: Terms, review: dict[str, Any], *, now: dateti
     row = _booking(tx, Booking.id == row.id)
     if row.status not in LIVE:
         return
-    wanted = offering_by_id(tx, row.service_id)
+    wanted = offering_of(tx, row)
     freed = commands.cancel_all(tx, terms, wanted, [row], by="client", now=now, cause=cause)
     waitlist.seats_freed(tx, terms, freed, now=now, cause=cause)
 
@@ -267,6 +320,16 @@ def _open_counters(tx: Tx, booking_id: str) -> list[Any]:
         Review.kind == "counter", Review.state == "open", Review.booking_id == booking_id
     )
     return list(tx.execute(query).all())
+
+
+def _close(tx: Tx, row: Any, kind: str, why: str, *, now: datetime) -> None:
+    """The client has answered what a human was to find out."""
+    key = f"{kind}:{row.id}:{row.revision}:{why}:"
+    waiting = sa.select(Review.id).where(
+        Review.booking_id == row.id, Review.state == "open", Review.key.startswith(key, autoescape=True)
+    )
+    for review_id in tx.execute(waiting).scalars().all():
+        reviews.resolve(tx, review_id, state="dismissed", by="client", now=now)
 
 
 def _partstat(fact: MailFact) -> str:

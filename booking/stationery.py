@@ -38,6 +38,15 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """Small links below, for the few who need them."""
+
+    label: str
+    links: tuple[tuple[str, str], ...]
+    """``(name, url)``"""
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
     """What a mail says, in the reader's language. accent: ``good``, ``wait``, ``bad`` or ``plain``, the mood of its mark."""
 
@@ -47,6 +56,7 @@ class Body:
     paragraphs: tuple[str, ...]
     facts: tuple[Fact, ...] = ()
     actions: tuple[Action, ...] = ()
+    asides: tuple[Aside, ...] = ()
     footer: tuple[str, ...] = ()
     accent: str = "plain"
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from booking import notices
 from booking.invitation import mail_for
 from booking.letters import Invite, Letter
+from booking.replies import address_failed
 from connectors.ical import itip
 from connectors.ical.itip import EventStatus, Invitation, Organizer
 from connectors.mail import imip
@@ -22,6 +23,8 @@ from ledger.outbox import Leased
 from sync import tickets
 from sync.errors import BadLink
 from workers.world import World
+
+_WRITTEN = {"REQUEST": itip.request, "CANCEL": itip.cancel, "DECLINECOUNTER": itip.decline_counter}
 
 
 def send_mail(world: World, leased: Leased) -> None:
@@ -102,16 +105,13 @@ def _letter(world: World, tx: Tx, asked: SendMail, decided: datetime) -> Letter 
 
 def _refused(world: World, leased: Leased, asked: SendMail, mail: Prepared, reply: str) -> None:
     now = world.clock()
-    booking_id = None if asked.booking_id.startswith("entry:") else asked.booking_id  # somebody waiting
     with world.database.transaction() as tx:
         deliveries.refused(tx, mail.id, reply=reply)
         _note(tx, leased, asked, "mail_refused", now=now)
-        if asked.audience == "client":
-            reviews.ask(
-                tx, "failed_address", f"failed_address:{asked.booking_id}", now=now,
-                operator_id=leased.scope.operator_id or 0, slot_id=leased.scope.slot_id, booking_id=booking_id,
-                detail={"about": asked.about, "reply": reply[:500]},
-            )  # fmt: skip
+        address_failed(
+            tx, asked.booking_id, leased.scope.operator_id or 0, asked.audience, mail.recipient, asked.about, reply,
+            now=now, cause=leased.cause,
+        )  # fmt: skip
         outbox.settle(tx, leased, now=now)
     observe.mails_total.labels("refused").inc()
     observe.log.warning(Event.MAIL_REFUSED, delivery=mail.id, about=asked.about, audience=asked.audience)
@@ -137,6 +137,8 @@ def to_mail(letter: Letter) -> Mail:
         date=letter.date,
         html=letter.html,
         reply_to=letter.reply_to,
+        reply_to_name=letter.reply_to_name,
+        unsubscribe=letter.unsubscribe,
         calendar=None if letter.invitation is None else _calendar(letter.invitation, letter.method),
         method=letter.method,
         headers=letter.headers,
@@ -160,4 +162,4 @@ def _calendar(invite: Invite, method: str | None) -> bytes:
         transparent=invite.transparent,
         comment=invite.comment,
     )
-    return itip.cancel(invitation) if method == "CANCEL" else itip.request(invitation)
+    return _WRITTEN[method or ""](invitation)

@@ -25,6 +25,7 @@ from connectors.mail.outgoing import Outgoing
 from connectors.mail.url import MailURL
 
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,160}@[A-Za-z0-9.\[\]:-]{1,80}>")
+_URL = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,900}")
 _TAG = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _WRITTEN_HERE = {
     name.lower()
@@ -43,6 +44,8 @@ _WRITTEN_HERE = {
         "Content-Transfer-Encoding",
         "Content-Disposition",
         "Content-Class",
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
         "Return-Path",
     )
 }
@@ -54,8 +57,9 @@ class Mail:
     """One message to one person.
 
     message_id: ``<left@right>``, the same for every repetition (`message_id`). sender: the MAIL_FROM mailbox. reply_to:
-    the tagged address, ``""`` for none. html: ``""`` for none. calendar, method: an iTIP object and its METHOD, both or
-    none. date: aware; the instant the message was decided. headers: further ones, by name; none that are written here.
+    the tagged address, ``""`` for none; reply_to_name: whom an answer reaches. html: ``""`` for none. calendar, method: an iTIP object and its METHOD, both or
+    none. date: aware; the instant the message was decided. unsubscribe: the URL of List-Unsubscribe, ``""`` for none; an
+    https one takes one click (RFC 8058). headers: further ones, by name; none that are written here.
     """
 
     message_id: str
@@ -68,6 +72,8 @@ class Mail:
     date: datetime
     html: str = ""
     reply_to: str = ""
+    reply_to_name: str = ""
+    unsubscribe: str = ""
     calendar: bytes | None = None
     method: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +94,7 @@ def compose(mail: Mail) -> bytes:
         header("To", mailbox(mail.recipient, mail.recipient_name)),
     ]
     if mail.reply_to:
-        head.append(header("Reply-To", mailbox(mail.reply_to, mail.sender_name)))
+        head.append(header("Reply-To", mailbox(mail.reply_to, mail.reply_to_name)))
     head += [
         header("Subject", unstructured(mail.subject)),
         header("Date", _date(mail.date)),
@@ -97,11 +103,23 @@ def compose(mail: Mail) -> bytes:
     ]
     if mail.calendar is not None:
         head.append(header("Content-Class", ["urn:content-classes:calendarmessage"]))
+    if mail.unsubscribe:
+        head += _unsubscribe(mail.unsubscribe)
     for name, value in mail.headers.items():
         if name.lower() in _WRITTEN_HERE:
             raise ValueError(f"{name} is not the caller's to write")
         head.append(header(name, unstructured(value)))
     return b"".join(head) + _body(mail)
+
+
+def _unsubscribe(url: str) -> list[bytes]:
+    if not _URL.fullmatch(url):
+        raise ValueError("not a URL to unsubscribe at")
+    # Never folded nor encoded: readers take the URL as it stands.
+    found = [header("List-Unsubscribe", [f"<{url}>"])]
+    if url.startswith("https://"):
+        found.append(header("List-Unsubscribe-Post", ["List-Unsubscribe=One-Click"]))
+    return found
 
 
 def _body(mail: Mail) -> bytes:

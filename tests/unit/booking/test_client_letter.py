@@ -37,11 +37,30 @@ def test_empty_sentences_are_left_out(now: datetime) -> None:
         (Wish(None, date(2026, 11, 23), date(2026, 11, 23)), ("23 November 2026",)),
         (Wish(None, date(2026, 11, 23), date(2026, 11, 24), 127, (0, 1440)), ("23 November 2026 – 24 November 2026",)),
         (Wish(None, date(2026, 11, 23), date(2026, 11, 23), 0b1000001), ("23 November 2026", "Mon and Sun")),
-        (Wish(None, date(2026, 11, 23), date(2026, 11, 23), 127, (1080, 1440)), ("23 November 2026", "18:00 – 00:00")),
+        (
+            Wish(None, date(2026, 11, 23), date(2026, 11, 23), 127, (1080, 1440)),
+            ("23 November 2026", "18:00 – 00:00 (Budapest)"),
+        ),
     ],
 )
 def test_a_wish_is_written_out(wish: Wish, lines: tuple[str, ...], now: datetime) -> None:
     assert letter(now).wish(wish) == lines
+    at_home = tuple(line.removesuffix(" (Budapest)") for line in lines)
+    assert letter(now, zone="Europe/Vienna").wish(wish) == at_home
+
+
+def test_a_wish_for_one_start_is_on_both_clocks(now: datetime) -> None:
+    day = now.date()
+    lines = letter(now, period=None).wish(Wish(now, day, day))
+    assert lines[1:] == ("07:00–07:30 (New York)", "13:00–13:30 (Budapest)")
+
+
+def test_an_invitation_can_be_taken_by_hand(now: datetime) -> None:
+    (aside,) = letter(now, method="REQUEST").compose("S", "H").asides
+    assert [name for name, _ in aside.links][-1] == "iCalendar (.ics)"
+    assert aside.links[-1][1].endswith("/api/v1/bookings/kata-token/invite.ics")
+    assert letter(now, method="CANCEL").compose("S", "H").asides == ()
+    assert letter(now).compose("S", "H").asides == ()
 
 
 def test_the_calendar_entry_tells_how_to_change_it() -> None:

@@ -46,7 +46,7 @@ def test_every_letter_is_written_in_every_language(about: About, language: str, 
         assert f"/{language}/" in link
 
 
-@pytest.mark.parametrize("about", [about for about in WRITERS if about is not About.WAITLISTED])
+@pytest.mark.parametrize("about", [about for about in WRITERS if about not in (About.WAITLISTED, About.LEFT_LINE)])
 def test_times_are_on_both_clocks(about: About, now: datetime) -> None:
     _, text, html = letter_about(about, now)
     for rendered in (text, html):
@@ -122,7 +122,7 @@ def test_a_place_in_line_tells_what_it_is_for(now: datetime) -> None:
     matter = replace(matter_at(now), period=None, accept="ask", wish=Wish(now, date(2026, 11, 23), date(2026, 11, 23)))
     letter = ClientLetter(matter, TERMS)
     text, _ = write(client_body(About.WAITLISTED, letter), letter.reader)
-    assert "You are waiting for: Monday, 23 November 2026, 07:00" in text
+    assert "You are waiting for: Monday, 23 November 2026\n    07:00–07:30 (New York)" in text
     assert "you decide" in text
     assert "place in line:" not in text.replace("See your place in line:", "")
 

@@ -114,7 +114,7 @@ def test_a_client_whose_clock_is_ahead_can_still_change_their_mind(post: Post) -
     assert desk.seen(booking).status == "cancelled"
 
 
-def test_an_answer_to_an_older_time_is_a_note(post: Post) -> None:
+def test_a_decline_of_an_older_time_asks_a_human_until_the_client_answers_the_new_one(post: Post) -> None:
     desk = post.desk
     booking = desk.book(desk.at(8))
     raw = post.letter(booking)
@@ -123,8 +123,40 @@ def test_an_answer_to_an_older_time_is_a_note(post: Post) -> None:
     assert (desk.seen(booking).status, desk.seen(booking).revision) == ("confirmed", 1)
     assert post.happened(booking)[-1] == "reply_to_old_time"
     assert "reply_to_old_time" not in post.happened(booking, "client")
+    assert post.reviews() == [("reply", "old_time")]
+    assert post.told(booking)[-1] == "review"
+    desk.now += timedelta(minutes=1)
+    post.arrives(answer(raw, PartStat.DECLINED, at=desk.now))
+    assert post.told(booking).count("review") == 1
+    newer = post.letter(booking, "moved_by_client")
+    post.arrives(answer(newer, PartStat.TENTATIVE, at=desk.now))
     assert post.reviews() == []
-    post.arrives(answer(post.letter(booking, "moved_by_client"), PartStat.DECLINED, at=desk.now))
+    desk.now += timedelta(minutes=1)
+    post.arrives(answer(raw, PartStat.DECLINED, at=desk.now, client=Client.OUTLOOK))  # they have answered the new time
+    assert post.reviews() == []
+    desk.now += timedelta(minutes=1)
+    post.arrives(answer(newer, PartStat.DECLINED, at=desk.now))
+    assert desk.seen(booking).status == "cancelled"
+
+
+def test_an_acceptance_of_an_older_time_is_a_note(post: Post) -> None:
+    desk = post.desk
+    booking = desk.book(desk.at(8))
+    raw = post.letter(booking)
+    desk.reschedule(booking, desk.at(9))
+    post.arrives(answer(raw, PartStat.ACCEPTED, at=desk.now))
+    assert desk.seen(booking).attendance_confirmed_at is None
+    assert post.happened(booking)[-1] == "reply_to_old_time"
+    assert post.reviews() == []
+
+
+def test_what_declined_an_older_time_may_be_taken_as_a_decline(post: Post) -> None:
+    desk = post.desk
+    booking = desk.book(desk.at(8))
+    raw = post.letter(booking)
+    desk.reschedule(booking, desk.at(9))
+    post.arrives(answer(raw, PartStat.DECLINED, at=desk.now))
+    approve(post)
     assert desk.seen(booking).status == "cancelled"
 
 

@@ -159,8 +159,8 @@ def test_what_became_out_of_date_while_waiting_is_not_repeated(clerk: Clerk, cat
 
 def test_an_address_that_is_refused_asks_for_a_human_and_is_not_tried_again(clerk: Clerk, catcher: SmtpCatcher) -> None:
     catcher.refuse_recipient("kata@example.org", 550)
-    clerk.send()
-    assert states(clerk.database) == {}
+    row_id = clerk.send()
+    assert row_id not in states(clerk.database)
     stored = clerk.delivery()
     assert stored is not None
     assert (stored.state, stored.message) == ("refused", None)
@@ -168,6 +168,28 @@ def test_an_address_that_is_refused_asks_for_a_human_and_is_not_tried_again(cler
     with clerk.database.reading() as tx:
         (review,) = reviews.listing(tx, operator_id=clerk.operator_id)
     assert (review["kind"], review["booking_id"], review["detail"]["about"]) == ("failed_address", "b1", "booked")
+    run_message(clerk.world, clerk.lease())
+    (told,) = catcher.messages
+    assert told.recipients == ("anna@practice.example",)
+
+
+def test_an_operator_is_told_once_of_an_address_that_takes_no_mail(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    with clerk.database.transaction() as tx:
+        clerk.practice.tx = tx
+        clerk.practice.booking("b2", client_email="KATA@example.org")
+        clerk.practice.booking("b3", client_email="lena@example.org")
+    catcher.refuse_recipient("kata@example.org")
+    catcher.refuse_recipient("KATA@example.org")
+    catcher.refuse_recipient("lena@example.org")
+    for booking in ("b1", "b2", "b3"):
+        run_message(clerk.world, clerk.ask(SendMail(booking, 0, "booked", "client")))
+        with clerk.database.transaction() as tx:
+            for row_id, _ in outbox.lease(tx, now=clerk.moment):
+                told = row_id
+        run_message(clerk.world, told)
+    with clerk.database.reading() as tx:
+        assert [r["booking_id"] for r in reviews.listing(tx)] == ["b1", "b3"]
+    assert [caught.recipients for caught in catcher.messages] == [("anna@practice.example",)] * 2
 
 
 def test_the_operators_own_bad_address_is_no_review_and_no_word_to_the_client(
