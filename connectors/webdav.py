@@ -241,6 +241,11 @@ def failure(response: Response, *, collection: bool = False) -> ConnectorError:
     return Refused(f"{host} refuses with status {status}" + (f": {reason}" if reason else ""), status=status)
 
 
+def is_page(response: Response) -> bool:
+    """Did a web page come instead of an answer? A login or gateway in between says 200 to anything, a write too."""
+    return bool(response.content) and response.headers.get("content-type", "").startswith("text/html")
+
+
 # --- requests --------------------------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,7 @@ from connectors.webdav import (
     DAV,
     failure,
     if_match,
+    is_page,
     normal_href,
     parse_multistatus,
     preconditions,
@@ -54,10 +55,17 @@ class CalDavConnector:
 
     provider = "caldav"
 
-    def __init__(self, credentials: Credentials, endpoints: Endpoints, save_secret: SaveSecret | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        endpoints: Endpoints,
+        save_secret: SaveSecret | None = None,
+        *,
+        timeout: float = 30.0,
+    ) -> None:
         del save_secret  # passwords don't rotate
         self._credentials = credentials
-        http = Http(allow_private=endpoints.allow_private_networks, siblings=SIBLINGS)
+        http = Http(allow_private=endpoints.allow_private_networks, siblings=SIBLINGS, timeout=timeout)
         self._dav = Dav(http, credentials.username, credentials.secret)
         self._account: Account | None = None
 
@@ -167,6 +175,8 @@ class CalDavConnector:
             return
         elif answer.status >= 300 and answer.status not in _NOT_THERE:
             raise failure(answer)
+        elif is_page(answer) and self._dav.get(url) is not None:
+            raise ServerFault("a web page answered in the server's place; nothing was deleted")
 
     # --- what became of a write ----------------------------------------------------------------------------------------
 
@@ -174,11 +184,13 @@ class CalDavConnector:
         self, calendar: Calendar, href: Href, url: str, answer: Response, entry: Entry, *, look: bool = False
     ) -> Written:
         """The etag of what was just put. It is asked for unless the server vouches for our bytes (RFC 4791 §5.3.4)."""
-        if if_match(answer.etag) and not look:
+        if if_match(answer.etag) and not look and not is_page(answer):
             return Written(href, quoted(answer.etag))
         there = self._dav.get(url)
         if there is None:
             raise ServerFault("an event that was just stored can't be read back")
+        if is_page(answer) and not self._says(calendar, there, entry):
+            raise ServerFault("a web page answered in the server's place; nothing was stored")
         if not self._is_ours(calendar, there, entry):
             raise Conflict("another event is stored under our name")
         return Written(href, self._etag(url, there))
@@ -214,6 +226,11 @@ class CalDavConnector:
     def _is_ours(self, calendar: Calendar, there: Response, entry: Entry) -> bool:
         event = self._reader(calendar, entry.period).event("", there.content, there.etag)
         return event.uid == entry.uid or event.own_key == entry.key
+
+    def _says(self, calendar: Calendar, there: Response, entry: Entry) -> bool:
+        """Is what is there what was to be written?"""
+        event = self._reader(calendar, entry.period).event("", there.content, there.etag)
+        return [(o.period, o.title) for o in event.occurrences] == [(entry.period, entry.title)]
 
     def _etag(self, url: str, answer: Response) -> ETag:
         """The etag of an object; by PROPFIND where GET doesn't tell it."""

@@ -6,7 +6,6 @@ again on anything temporary.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.errors import Conflict, Gone, Temporary
-from connectors.google.connector import GoogleConnector
+from connectors.errors import Conflict, Gone
 from connectors.model import Entry, Period, Quirks
 from tests.support.google import OPERATOR, GoogleWorld, google_world
+from tests.support.two_workers import TwoWorkers
 
 WINDOW = Period(datetime(2027, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC))
 START = datetime(2027, 3, 22, 9, tzinfo=UTC)
@@ -65,55 +64,15 @@ def entry(shift: int = 0) -> Entry:
     )
 
 
-def attempt(google: GoogleConnector, world: GoogleWorld, wanted: Entry | None) -> None:
-    """One run of a handler: make the calendar agree with what is wanted, as far as one attempt goes."""
-    calendar = world.calendar
-    if wanted is None:
-        google.delete(calendar, KEY)
-        return
-    written = google.create(calendar, wanted, quirks=QUIRKS)
-    if not written.adopted:
-        return
-    there = google.fetch(calendar, written.href, WINDOW)
-    same = [(o.period, o.title) for o in there.occurrences] == [(wanted.period, wanted.title)]
-    if not same:
-        google.update(calendar, wanted, written.href, there.etag, quirks=QUIRKS)
+def workers(world: GoogleWorld) -> TwoWorkers:
+    return TwoWorkers(lambda: world.connect(timeout=TIMEOUT), world.calendar, KEY, WINDOW, QUIRKS)
 
 
-def reconcile(google: GoogleConnector, world: GoogleWorld, wanted: Entry | None, failed: list[str]) -> None:
-    for _ in range(40):
-        try:
-            attempt(google, world, wanted)
-            return
-        except Temporary as error:
-            failed.append(type(error).__name__)
-    raise AssertionError(f"never done: {failed}")
-
-
-def together(world: GoogleWorld, wanted: Entry | None) -> list[str]:
-    """Two workers at once. Returns the temporary errors that they met; any other error fails the test."""
-    gate = threading.Barrier(2)
-    failed: list[str] = []
-    broken: list[BaseException] = []
-
-    def work() -> None:
-        google = world.connect(timeout=TIMEOUT)
-        try:
-            gate.wait(10)
-            reconcile(google, world, wanted, failed)
-        except BaseException as error:
-            broken.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+def together(world: GoogleWorld, wanted: Entry | None) -> None:
+    workers(world).together(wanted)
     for connector in world.opened:
         connector.close()
     world.opened.clear()
-    assert not broken, broken
-    return failed
 
 
 def check(world: GoogleWorld, wanted: Entry | None) -> None:
@@ -195,7 +154,7 @@ def test_what_the_operator_deleted_meanwhile_stays_deleted(
     world.control.fault(**fault, method="POST", path="/events", nth=1, count=when)
     google = world.connect(timeout=TIMEOUT)
     with pytest.raises(Gone):
-        reconcile(google, world, entry(2), [])
+        workers(world).reconcile(google, entry(2), [])
     check(world, None)
 
 
