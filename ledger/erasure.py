@@ -12,13 +12,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ledger import catalog
 from ledger.db import Base, Tx
 from ledger.outbox import LIVE
 from ledger.tables import Delivery, OutboxMessage, Review, SlotEvent, TimelineEntry
 
 _CODE_WORD = re.compile(r"[a-z0-9][a-z0-9_.:+-]{0,79}", re.IGNORECASE)
-_OWNERS = frozenset({"operator", "connection", "calendar", "oauth_flow", "service"})
-"""Tables that speak of those who run the practice; what they hold of a client's name is their own."""
+_OWNERS = frozenset({
+    "operator", "connection", "calendar", "oauth_flow", "service", "webhook", "api_token",
+    "user_account", "user_session", "passkey", "provider_identity", "sign_in_attempt",
+})  # fmt: skip
+"""Tables that speak of those who run the practice; if one of them is a client too, they stay who they are."""
 _FREE = frozenset({"reason", "comment", "diagnostic", "reply", "text", "note"})
 """Keys of what people write."""
 _CHUNK = 500
@@ -95,7 +99,7 @@ def forget_everywhere(tx: Tx, address: str, needles: Collection[str], *, but: It
     ticker. Tables of those who run the practice, and `but`, are left alone.
     """
     found = 0
-    for table in Base.metadata.sorted_tables:
+    for table in catalog.tables():
         if table.name not in {*_OWNERS, *but}:
             found += _cut_out(tx, table, address, needles)
     return found

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.db import Base, Json
+from ledger.sealed import Sealed
 
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -52,7 +53,7 @@ class Connection(Base):
     url: Mapped[str] = mapped_column(default="")
     username: Mapped[str] = mapped_column(default="")
     account: Mapped[str] = mapped_column(default="")
-    secret: Mapped[str] = mapped_column(sa.Text, default="")  # sealed by the vault
+    secret: Mapped[str] = mapped_column(Sealed, default="")
     voice: Mapped[str] = mapped_column(default="service")  # who invites the client (P8)
     state: Mapped[str] = mapped_column(default="ok")
     state_detail: Mapped[str] = mapped_column(sa.Text, default="")
@@ -114,7 +115,7 @@ class Channel(Base):
     calendar_id: Mapped[int] = mapped_column(sa.ForeignKey("calendar.id", ondelete="CASCADE"))
     provider: Mapped[str]
     address: Mapped[str] = mapped_column(sa.Text)
-    secret: Mapped[str] = mapped_column(sa.Text)
+    secret: Mapped[str] = mapped_column(Sealed)
     remote_id: Mapped[str] = mapped_column(sa.Text, default="")
     resource_id: Mapped[str] = mapped_column(sa.Text, default="")
     state: Mapped[str] = mapped_column(default="opening")
@@ -143,7 +144,7 @@ class OAuthFlow(Base):
     voice: Mapped[str] = mapped_column(default="")
     nonce: Mapped[str] = mapped_column(sa.String(32))
     state: Mapped[str] = mapped_column(default="issued")
-    pending: Mapped[str] = mapped_column(sa.Text, default="")
+    pending: Mapped[str] = mapped_column(Sealed, default="")
     state_hash: Mapped[str] = mapped_column(sa.String(64), default="", index=True)
     session_hash: Mapped[str] = mapped_column(sa.String(64), default="")
     created_at: Mapped[datetime]

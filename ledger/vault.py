@@ -19,10 +19,12 @@ class VaultError(Exception):
 
 
 class Vault:
-    """Seals and opens. old_key: opened with as well, never sealed with; `rotate` moves a secret to the new key."""
+    """Seals, opens, signs. old_key: opened and verified with as well, never sealed or signed with; `rotate` moves a secret
+    to the new key."""
 
     def __init__(self, key: str, old_key: str = "") -> None:
-        self._key = key
+        self._key, self._old_key = key, old_key
+        self._newest = Fernet(_derived(key, b"seal"))
         self._sealer = MultiFernet([Fernet(_derived(k, b"seal")) for k in (key, old_key) if k])
 
     def seal(self, secret: str, context: str) -> str:
@@ -47,10 +49,28 @@ class Vault:
         except InvalidToken:
             raise VaultError("a sealed secret can't be opened with this SECRET_KEY") from None
 
+    def is_newest(self, sealed: str) -> bool:
+        """Was it sealed with the newest key?"""
+        try:
+            self._newest.decrypt(sealed.removeprefix("v1.").encode())
+        except InvalidToken:
+            return False
+        return True
+
     def sign(self, text: str, purpose: str) -> str:
         """A short URL-safe signature of `text`, valid for one purpose only."""
-        key = _derived(self._key, b"sign:" + purpose.encode())
-        return base64.urlsafe_b64encode(hmac.digest(key, text.encode(), "sha256")[:18]).decode()
+        return _signature(self._key, text, purpose)
+
+    def signed(self, text: str, purpose: str, signature: str) -> bool:
+        """Is this a signature of `text`, by this key or the old one? Compared in constant time."""
+        given = signature.encode(errors="surrogatepass")
+        keys = [key for key in (self._key, self._old_key) if key]
+        return any(hmac.compare_digest(given, _signature(key, text, purpose).encode()) for key in keys)
+
+
+def _signature(key: str, text: str, purpose: str) -> str:
+    derived = _derived(key, b"sign:" + purpose.encode())
+    return base64.urlsafe_b64encode(hmac.digest(derived, text.encode(), "sha256")[:18]).decode()
 
 
 def _derived(key: str, purpose: bytes) -> bytes:

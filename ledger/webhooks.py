@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger import signatures
 from ledger.db import Base, Json, Tx
+from ledger.sealed import Sealed
 from ledger.tables import Id, Operator
 from ledger.vault import Vault
 
@@ -37,8 +38,8 @@ class Webhook(Base):
     url: Mapped[str] = mapped_column(sa.Text)
     events: Mapped[list[Any]] = mapped_column(Json)
     description: Mapped[str] = mapped_column(sa.Text, default="")
-    secret: Mapped[str] = mapped_column(sa.Text, default="")
-    old_secret: Mapped[str] = mapped_column(sa.Text, default="")
+    secret: Mapped[str] = mapped_column(Sealed, default="")
+    old_secret: Mapped[str] = mapped_column(Sealed, default="")
     old_secret_until: Mapped[datetime | None]
     state: Mapped[str] = mapped_column(default="active")
     state_detail: Mapped[str] = mapped_column(sa.Text, default="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.cli import books, calendars, judgement, privacy, processes
+from api.cli import books, calendars, judgement, privacy, processes, upkeep
 from api.cli.common import fail
 from booking.errors import BookingError
 from connectors.errors import ConnectorError
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     help="Appointments from the calendar that people already use.",
 )
-for verbs in (processes, privacy, calendars, judgement):
+for verbs in (processes, privacy, upkeep, calendars, judgement):
     app.add_typer(verbs.app)
 for name, verbs_of in {
     "operator": books.operators,

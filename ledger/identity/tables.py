@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ledger.db import Base
+from ledger.sealed import Sealed
 from ledger.tables import Id
 
 
@@ -31,7 +32,7 @@ class User(Base):
     role: Mapped[str]
     operator_id: Mapped[int | None] = mapped_column(sa.ForeignKey("operator.id", ondelete="CASCADE"))
     password_hash: Mapped[str] = mapped_column(default="")
-    totp_secret: Mapped[str] = mapped_column(sa.Text, default="")
+    totp_secret: Mapped[str] = mapped_column(Sealed, default="")
     totp_step: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     recovery_codes: Mapped[list[Any]] = mapped_column(default=list)
     created_at: Mapped[datetime]
@@ -91,5 +92,5 @@ class SignInAttempt(Base):
     hash: Mapped[str] = mapped_column(sa.String(64), unique=True)
     kind: Mapped[str]
     user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user_account.id", ondelete="CASCADE"), index=True)
-    pending: Mapped[str] = mapped_column(sa.Text)
+    pending: Mapped[str] = mapped_column(Sealed)
     expires_at: Mapped[datetime] = mapped_column(index=True)
