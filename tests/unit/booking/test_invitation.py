@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import email
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,15 +13,18 @@ import sqlalchemy as sa
 from booking import client_words, operator_words
 from booking.errors import NotFound
 from booking.invitation import event_words, invite_of, mail_for, waitlist_mail
+from booking.invites import waiting_invite
 from booking.letters import About, Letter
 from booking.states import Status
 from booking.tables import Booking, Offer, WaitlistEntry
+from connectors.mail import imip
 from ledger import reviews
 from ledger.db import Database, Tx
 from ledger.messages import SendMail
 from ledger.tables import Operator
 from tests.support.databases import migrated
-from tests.support.practice import SPEC, TERMS, Practice
+from tests.support.practice import SPEC, TERMS, Practice, offering_with
+from workers.mail import to_mail
 
 TOLD_OF = {
     About.BOOKED: {"confirmed"},
@@ -335,6 +340,87 @@ def test_an_offer_is_told_while_it_is_one(about: About, status: str, practice: P
     assert (letter is not None) == (status == ("open" if about is About.OFFER else "expired"))
     stranger = practice.waiting(client_email="other@example.org")
     assert mail_for(practice.tx, waitlist_mail(stranger, about, offer_id=offer), TERMS, now=practice.now) is None
+
+
+def waits(practice: Practice, **changes: Any) -> int:
+    """Somebody who wants the one start they wait for in their calendar."""
+    values = {"wish_start": practice.start, "calendar_entry": True, "uid": "u1@x", "organizer_tag": "t1", "sequence": 0}
+    return practice.waiting(**(values | changes))
+
+
+def test_who_waits_for_one_start_may_have_it_in_their_calendar_as_tentative(practice: Practice) -> None:
+    letter = mail_for(practice.tx, waitlist_mail(waits(practice), About.WAITLISTED), TERMS, now=practice.now)
+    assert letter is not None
+    invite = letter.invitation
+    assert invite is not None
+    assert (letter.method, invite.status, invite.transparent, invite.sequence) == ("REQUEST", "TENTATIVE", True, 0)
+    assert (invite.uid, invite.organizer_email) == ("u1@x", TERMS.organizer("t1"))
+    assert letter.reply_to == invite.organizer_email
+    assert (invite.period.start, invite.period.duration) == (practice.start, timedelta(minutes=30))
+    assert "tentative" in letter.text
+    written = imip.compose(to_mail(letter))
+    ics = next(p for p in email.message_from_bytes(written).walk() if p.get_content_type() == "text/calendar")
+    said = ics.get_payload(decode=True)
+    assert isinstance(said, bytes)
+    for line in (b"STATUS:TENTATIVE", b"TRANSP:TRANSPARENT", b"X-MICROSOFT-CDO-BUSYSTATUS:FREE", b"METHOD:REQUEST"):
+        assert line in said.split(b"\r\n")
+
+
+def test_the_entry_becomes_the_bookings(practice: Practice) -> None:
+    entry = waits(practice, status="promoted")
+    practice.booking(uid="u1@x", organizer_tag="t1", revision=1, waitlist_entry_id=entry)
+    letter = mail_for(practice.tx, SendMail("b1", 1, About.PROMOTED, "client"), TERMS, now=practice.now)
+    assert letter is not None
+    invite = letter.invitation
+    assert invite is not None
+    assert (invite.uid, invite.sequence, invite.status, invite.transparent) == ("u1@x", 1, "CONFIRMED", False)
+    assert invite.organizer_email == TERMS.organizer("t1")
+
+
+@pytest.mark.parametrize(("status", "about"), [
+    ("removed", About.LEFT_LINE), ("declined", About.LEFT_LINE), ("expired", About.OFFER_EXPIRED),
+])  # fmt: skip
+@pytest.mark.parametrize("sent", [True, False])
+def test_the_entry_is_taken_out_where_it_was_put(status: str, about: About, sent: bool, practice: Practice) -> None:
+    entry = waits(practice, status=status, sequence=1)
+    offer = practice.offer(entry, "expired")
+    if sent:
+        practice.invited(f"entry:{entry}")
+    letter = mail_for(practice.tx, waitlist_mail(entry, about, offer_id=offer), TERMS, now=practice.now)
+    assert letter is not None
+    if not sent:
+        assert letter.invitation is None
+        return
+    assert letter.invitation is not None
+    assert (letter.method, letter.invitation.status, letter.invitation.sequence) == ("CANCEL", "CANCELLED", 1)
+    assert "takes it out of your calendar" in letter.text
+
+
+def test_a_request_that_began_in_the_line_is_taken_out_when_it_is_declined(practice: Practice) -> None:
+    entry = waits(practice, status="promoted")
+    practice.invited(f"entry:{entry}")
+    practice.booking(uid="u1@x", organizer_tag="t1", revision=2, waitlist_entry_id=entry, status="declined")
+    letter = mail_for(practice.tx, SendMail("b1", 2, About.DECLINED, "client"), TERMS, now=practice.now)
+    assert letter is not None
+    assert (letter.method, letter.invitation and letter.invitation.uid) == ("CANCEL", "u1@x")
+
+
+def test_a_range_of_days_has_no_place_in_a_calendar(practice: Practice) -> None:
+    entry = waits(practice, wish_start=None)
+    letter = mail_for(practice.tx, waitlist_mail(entry, About.WAITLISTED), TERMS, now=practice.now)
+    assert letter is not None
+    assert letter.invitation is None
+    row = practice.tx.execute(sa.select(WaitlistEntry.__table__).where(WaitlistEntry.id == entry)).one()
+    with pytest.raises(ValueError, match="one start"):
+        waiting_invite(row, offering_with(), TERMS, practice.now)
+
+
+def test_who_has_confirmed_is_not_asked_whether_they_come(practice: Practice) -> None:
+    practice.booking()
+    asked = SendMail("b1", 0, About.ATTENDANCE, "client")
+    assert mail_for(practice.tx, asked, TERMS, now=practice.now) is not None
+    practice.change("b1", attendance_confirmed_at=practice.now)
+    assert mail_for(practice.tx, asked, TERMS, now=practice.now) is None
 
 
 def test_two_offers_to_one_person_are_two_letters(practice: Practice) -> None:

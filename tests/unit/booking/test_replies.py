@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
+import icalendar
 import pytest
 import sqlalchemy as sa
 
@@ -14,7 +18,7 @@ from booking.errors import NotPossible, SlotTaken
 from booking.tables import Booking
 from connectors.emulators.mailclient import Client, answer, ask_again, bounce, propose
 from connectors.model import PartStat, Period
-from ledger import outbox, pauses
+from ledger import outbox, pauses, reviews
 from ledger.db import Database
 from ledger.messages import ClientDeclined, SendMail
 from ledger.tables import Delivery
@@ -342,6 +346,40 @@ def test_no_keeps_the_booking_and_a_newer_wish_replaces_the_older(post: Post) ->
     with desk.database.transaction() as tx:
         reviewing.dismiss(tx, TERMS, admin(), post.review()["id"], now=desk.now)
     assert (desk.seen(booking).starts_at, post.reviews()) == (desk.at(8), [])
+    asked = desk.messages(SendMail, booking_id=booking, audience="client")[-1].about  # type: ignore[attr-defined]
+    mail = email.message_from_bytes(post.letter(booking, asked), policy=email.policy.default)
+    assert post.happened(booking, "client")[-1] == "other_time_declined"
+    words = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "08:00" in words
+    assert "11:00" in words
+    (calendar,) = [part for part in mail.walk() if part.get_content_type() == "text/calendar"]
+    assert calendar.get_param("method") == "DECLINECOUNTER"
+    (event,) = icalendar.Calendar.from_ical(calendar.get_payload(decode=True)).events
+    assert (str(event["UID"]), int(event["SEQUENCE"]), event.start) == (desk.seen(booking).uid, 0, desk.at(8))
+    assert str(event["ORGANIZER"]).removeprefix("mailto:") == TERMS.organizer(desk.seen(booking).organizer_tag)
+
+
+@pytest.mark.parametrize("change", ["moved", "cancelled", "over"])
+def test_a_wish_about_what_has_changed_is_put_away_in_silence(post: Post, change: str) -> None:
+    desk = post.desk
+    booking = desk.book(desk.at(8))
+    post.arrives(propose(post.letter(booking), Period(desk.at(10), desk.at(11)), at=desk.now))
+    if change == "moved":
+        desk.reschedule(booking, desk.at(9))
+    elif change == "cancelled":
+        desk.cancel(booking)
+    else:
+        desk.now = desk.at(12)
+    told = post.told(booking, "client")
+    review = next(r for r in reviews_of(post) if r["kind"] == "counter")
+    with desk.database.transaction() as tx:
+        reviewing.dismiss(tx, TERMS, admin(), review["id"], now=desk.now)
+    assert post.told(booking, "client") == told
+
+
+def reviews_of(post: Post) -> list[dict[str, Any]]:
+    with post.desk.database.reading() as tx:
+        return reviews.listing(tx)
 
 
 def test_a_time_that_is_taken_or_an_older_booking_stays_a_question(post: Post) -> None:
@@ -384,6 +422,33 @@ def test_the_invitation_is_sent_again_at_most_once_an_hour_as_a_mail_of_its_own(
     assert len(ids) == 3
     assert b"METHOD:REQUEST" in copy or b"method=REQUEST" in copy
     assert desk.seen(booking).revision == 0
+
+
+def test_of_what_is_cancelled_the_cancellation_comes_again(post: Post) -> None:
+    desk = post.desk
+    booking = desk.book(desk.at(8, day=1))
+    raw = post.letter(booking)
+    desk.cancel(booking)
+    first = post.letter(booking, "cancelled_by_client")
+    post.arrives(ask_again(raw, at=desk.now))
+    again = desk.messages(SendMail, booking_id=booking, audience="client")[-1]
+    assert isinstance(again, SendMail)
+    assert again.about.startswith("cancelled_by_client:")
+    copy = post.letter(booking, again.about)
+    assert b"method=CANCEL" in copy
+    assert _header(copy, b"Message-ID") != _header(first, b"Message-ID")
+
+
+def test_who_was_never_invited_asks_in_vain(post: Post) -> None:
+    desk = post.desk
+    booking = desk.book(desk.at(8, day=1))
+    raw = post.letter(booking)
+    with desk.database.transaction() as tx:
+        tx.execute(sa.delete(Delivery))
+    desk.cancel(booking)
+    told = post.told(booking, "client")
+    post.arrives(ask_again(raw, at=desk.now))
+    assert post.told(booking, "client") == told
 
 
 def _header(raw: bytes, name: bytes) -> bytes:

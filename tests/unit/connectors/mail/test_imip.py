@@ -137,6 +137,10 @@ def test_no_text_can_add_a_header(field: str) -> None:
         {"message_id": "no brackets"},
         {"headers": {"Bcc": "c@d.example"}},
         {"headers": {"bcc": "c@d.example"}},
+        {"headers": {"List-Unsubscribe": "<https://a.example>"}},
+        {"unsubscribe": "https://a.example/x\r\nBcc: c@d.example"},
+        {"unsubscribe": "https://a.example/>, <mailto:c@d.example"},
+        {"unsubscribe": "javascript:alert(1)"},
         {"headers": {"X\r\nBcc": "c@d.example"}},
         {"date": datetime(2027, 1, 1)},
         {"method": None},
@@ -149,6 +153,21 @@ def test_no_text_can_add_a_header(field: str) -> None:
 def test_what_would_be_misread_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         compose(replace(MAIL, **wrong))
+
+
+def test_one_click_is_for_https_and_the_url_stands_as_it_is() -> None:
+    url = "https://book.example/en/b/" + "a" * 90 + "/reminders"
+    raw = compose(replace(MAIL, unsubscribe=url))
+    assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in raw
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in raw
+    plain = parsed(compose(replace(MAIL, unsubscribe="http://127.0.0.1:8000/x")))
+    assert (plain["List-Unsubscribe"], plain["List-Unsubscribe-Post"]) == ("<http://127.0.0.1:8000/x>", None)
+    assert parsed(compose(MAIL))["List-Unsubscribe"] is None
+
+
+def test_an_answer_names_whom_it_reaches() -> None:
+    (answers_to,) = parsed(compose(replace(MAIL, reply_to_name="Kata Nagy")))["Reply-To"].addresses
+    assert (answers_to.display_name, answers_to.addr_spec) == ("Kata Nagy", ORGANIZER)
 
 
 def test_a_header_of_the_callers_is_cleaned() -> None:
