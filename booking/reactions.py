@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import commands, judgement, privacy, reminders, replies, waitlist
-from booking.catalogue import offering_by_id
+from booking import commands, judgement, privacy, reminders, replies, turns, waitlist
+from booking.catalogue import offering_by_id, offering_of
 from booking.complete import Completion, Origin, complete, tell
 from booking.errors import DoesNotFit, TooLate
 from booking.invitation import About
@@ -37,10 +37,9 @@ from ledger.messages import (
     RemoteOverlap,
     TimeFreed,
 )
-from ledger.tables import Busy, Opening, Review, Seat, Slot, SlotEvent
+from ledger.tables import Review, Seat, Slot, SlotEvent
 
 STALE_CHECK = timedelta(seconds=2)
-PAUSED_CHECK = timedelta(seconds=30)
 
 
 def react(tx: Tx, message: Message, *, terms: Terms, now: datetime, cause: str) -> None:
@@ -61,7 +60,7 @@ def _(message: RemoteCancellation, tx: Tx, terms: Terms, now: datetime, cause: s
     rows = commands.live_in(tx, event.slot_id)
     if not rows:
         return
-    wanted = offering_by_id(tx, event.service_id)
+    wanted = offering_by_id(tx, event.service_id, event.operator_id)
     freed = commands.cancel_all(tx, terms, wanted, rows, by="operator", now=now, cause=cause or "operator_calendar")
     waitlist.seats_freed(tx, terms, freed, now=now, cause=cause or "operator_calendar")
 
@@ -81,10 +80,10 @@ def _(message: RemoteMove, tx: Tx, terms: Terms, now: datetime, cause: str) -> N
     if not rows or (event.starts_at, event.ends_at) == (period.start, period.end):
         return
     cause = cause or "operator_calendar"
-    wanted = offering_by_id(tx, event.service_id)
+    wanted = offering_by_id(tx, event.service_id, event.operator_id)
     try:
-        # A group can't be asked one by one whether all of it moves: its operator's word counts.
-        if wanted.spec.operator_moves == "propose" and len(rows) == 1:
+        # A group, or several operators, can't be asked one by one whether all of it moves: the word of one counts.
+        if wanted.spec.operator_moves == "propose" and len(rows) == 1 and not wanted.mates:
             _propose(tx, event, rows[0], period, now, cause)
         else:
             commands.move_slot(tx, terms, wanted, event.slot_id, period, now=now, cause=cause)
@@ -175,17 +174,7 @@ def _(message: RemindBooking, tx: Tx, terms: Terms, now: datetime, cause: str) -
 
 @_react.register
 def _(message: TimeFreed, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
-    operator_id = message.operator_id
-    claims.lock_operator(tx, operator_id)
-    if waitlist.paused_lines(tx, operator_id, now=now):
-        raise NotYet("promotion of a service is paused, and freed time waits for it", PAUSED_CHECK)
-    waitlist.seats_freed(tx, terms, claims.expired(tx, operator_id, now=now), now=now, cause=cause)
-    periods = []
-    for table, flag in ((Busy, Busy.freed), (Opening, Opening.fresh)):
-        rows = tx.execute(sa.select(table.starts_at, table.ends_at).where(table.operator_id == operator_id, flag))
-        periods += [Period(r.starts_at, r.ends_at) for r in rows]
-    waitlist.serve(tx, terms, operator_id, periods, now=now, cause=cause or "operator_calendar")
-    free_time.end_turn(tx, operator_id)
+    turns.take_turn(tx, terms, message.operator_id, now=now, cause=cause or "operator_calendar")
 
 
 @_react.register
@@ -217,7 +206,7 @@ def _(message: DecidePending, tx: Tx, terms: Terms, now: datetime, cause: str) -
     row = tx.execute(sa.select(Booking.__table__).where(Booking.id == message.booking_id)).one()
     if row.status != Status.PENDING:
         return
-    wanted = offering_by_id(tx, row.service_id)
+    wanted = offering_of(tx, row)
     if message.reason == "expiry":
         if row.expires_at is not None and row.expires_at > now:
             raise NotYet("moved", row.expires_at - now)

@@ -110,6 +110,12 @@ class WaitlistEntry(Base):
             sqlite_where=sa.text("status = 'waiting'"),
             postgresql_where=sa.text("status = 'waiting'"),
         ),
+        sa.Index(
+            "ix_waitlist_entry_last_date",
+            "last_date",
+            sqlite_where=sa.text("status = 'waiting'"),
+            postgresql_where=sa.text("status = 'waiting'"),
+        ),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     token: Mapped[str] = mapped_column(unique=True)
@@ -146,16 +152,30 @@ class WishShape(Base):
     """What the wishes of a line have in common but for their days: few rows, however many wait.
 
     weekdays: as of the entry, 0 for wishes of one start. first_hour, last_hour: the hours that ``between`` touches.
+    duration_minutes: as of the entry; member_id: likewise, 0 for anybody.
     """
 
     __tablename__ = "wish_shape"
-    __table_args__ = (sa.UniqueConstraint("service_id", "weekdays", "first_hour", "last_hour", "seats"),)
+    __table_args__ = (
+        sa.UniqueConstraint(
+            "service_id",
+            "weekdays",
+            "first_hour",
+            "last_hour",
+            "seats",
+            "duration_minutes",
+            "member_id",
+            name="uq_wish_shape",
+        ),
+    )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     service_id: Mapped[int] = mapped_column(sa.ForeignKey("service.id", ondelete="CASCADE"))
     weekdays: Mapped[int]
     first_hour: Mapped[int]
     last_hour: Mapped[int]
     seats: Mapped[int]
+    duration_minutes: Mapped[int]
+    member_id: Mapped[int] = mapped_column(Id)
 
 
 class WishKey(Base):

@@ -173,14 +173,28 @@ def starts(rules: Rules, window: Period, now: datetime, taken: Taken) -> list[St
     return [found[at] for at in sorted(found)]
 
 
+def best_of(lists: Iterable[Sequence[Start]]) -> list[Start]:
+    """Of several people's lists one: of each start the most that anybody has, as it would be booked."""
+    best: dict[datetime, Start] = {}
+    for start in (start for listed in lists for start in listed):
+        known = best.get(start.period.start)
+        if known is None or _worth(start) > _worth(known):
+            best[start.period.start] = start
+    return [best[at] for at in sorted(best)]
+
+
+def _worth(start: Start) -> tuple[int, int]:
+    return start.seats_left, start.state is SlotState.HELD
+
+
 def _close(rules: Rules, taken: Taken, found: dict[datetime, Start]) -> None:
     """Take out what waits for the line's turn; a slot that people are in stays, as one that may come back."""
     closed = [period for service_id, period in taken.closed if service_id == rules.service_id]
     for at, start in list(found.items()) if closed else ():
-        if any(period.start <= at < period.end for period in closed):
+        if start.seats_left and any(period.start <= at < period.end for period in closed):
             if start.slot_id is None:
                 del found[at]
-            elif start.seats_left:
+            else:
                 found[at] = replace(start, seats_left=0, state=SlotState.HELD)
 
 

@@ -93,8 +93,9 @@ def draw_circle(tx: Tx, operator_ids: Iterable[int], circle: int | None) -> None
 def hold_still(tx: Tx, operator_id: int) -> None:
     """Let nobody else lock this operator until the end of the transaction, and change nothing of what is shown."""
     _in_order(tx, operator_id)
-    still = tx.execute(sa.select(Operator.id).where(Operator.id == _head(operator_id)).with_for_update()).scalar()
-    tx.info.setdefault("still_operators", set()).update({operator_id, still})
+    first = tx.execute(sa.select(Operator.id).where(Operator.id == _head(operator_id)).with_for_update()).scalar()
+    mates = tx.execute(sa.select(Operator.id).where(Operator.circle == first)).scalars()
+    tx.info.setdefault("still_operators", set()).update({operator_id, first, *mates})
 
 
 def is_ours(tx: Tx, operator_id: int) -> bool:

@@ -12,6 +12,8 @@ from ledger.db import Tx
 from ledger.tables import OutboxMessage, Pause, PauseItem
 
 AUTOMATIONS = ("cancel", "move", "promote", "no_show", "remind", "push")
+LOOKING_AGAIN = ("TimeFreed",)
+"""Messages about several services at once, of which some may be paused."""
 SCOPES = ("global", "operator", "service", "slot", "booking")
 
 
@@ -49,6 +51,10 @@ def resume(tx: Tx, pause_id: int, *, now: datetime) -> bool:
     """End a pause; what waited runs in its order."""
     tx.execute(sa.delete(PauseItem).where(PauseItem.pause_id == pause_id))
     ended = tx.execute(sa.update(Pause).where(Pause.id == pause_id, Pause.ended_at.is_(None)).values(ended_at=now))
+    # What found a pause in its way by itself, and would look again a while later, looks now.
+    row = OutboxMessage
+    looks_again = sa.and_(row.kind.in_(LOOKING_AGAIN), row.state == "waiting", row.not_before > now)
+    tx.execute(sa.update(row).where(looks_again).values(not_before=now))
     tx.info["wake"] = True
     return ended.rowcount == 1
 

@@ -208,7 +208,7 @@ class Turn(Base):
     __tablename__ = "turn"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     operator_id: Mapped[int] = mapped_column(sa.ForeignKey("operator.id", ondelete="CASCADE"), index=True)
-    service_id: Mapped[int | None] = mapped_column(Id)
+    service_id: Mapped[int | None] = mapped_column(Id, index=True)
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]
 

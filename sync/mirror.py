@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from connectors.model import ETag, Href, Period
-from ledger import outbox
+from ledger import free_time, outbox
 from ledger.availability import OpenPeriod
 from ledger.db import Tx, insert_ignoring
-from ledger.messages import RemoteOverlap, TimeFreed
+from ledger.messages import RemoteOverlap
 from ledger.tables import Busy, Opening, RemoteEvent, Slot, SlotEvent
 from ledger.vault import fingerprint
 from sync.merge import EventDelta, KnownEvent, LedgerDelta, OwnEvent
@@ -144,9 +144,7 @@ def apply(tx: Tx, *, operator_id: int, calendar_id: int, delta: LedgerDelta, now
 
 def ask_for_turn(tx: Tx, operator_id: int, *, now: datetime) -> None:
     """Let the people waiting have their turn at time that was freed or opened."""
-    outbox.append(
-        tx, TimeFreed(operator_id), now=now, scope=outbox.Scope(operator_id=operator_id), cause="calendar changed"
-    )
+    free_time.ask_for_turn(tx, operator_id, now=now, cause="calendar changed")
 
 
 def free_busy(tx: Tx, condition: sa.ColumnElement[bool], *, now: datetime) -> bool:

@@ -37,7 +37,10 @@ def chores(settings: Settings) -> list[Chore]:
     """Everything that the ticker does. A new chore is a line here."""
     from booking import retention
     from booking.commands import forget_answers
+    from booking.line import expire_wishes
     from booking.terms import Terms
+    from booking.turns import roll
+    from ledger import audit
     from sync.accounts import ask_for_due_pulls
     from sync.hints import ask_for_due_channels
     from sync.replies import forget_mail
@@ -52,8 +55,11 @@ def chores(settings: Settings) -> list[Chore]:
         Chore("due_channels", 2, lambda tx, now: ask_for_due_channels(tx, now=now, hooks=hooks)),
         Chore("forget_links", 3600, forget_old),
         Chore("forget_mail", 3600, forget_mail),
+        Chore("forget_changes", 3600, audit.forget),
         Chore("forget_clients", 3600, lambda tx, now: retention.forget_old(tx, terms, now), again_from=retention.BATCH),
         Chore("forget_past", 3600, forget_past, again_from=SMALL_BATCH),
+        Chore("roll_horizons", 30, roll),
+        Chore("expire_wishes", 3600, expire_wishes, again_from=SMALL_BATCH),
         Chore("count_rows", 60, count_rows),
         *_resealing(settings),
         Chore("forget_done", 3600, forget_done, again_from=SMALL_BATCH),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.common import group, open_for_verb, out
+from api.cli.common import group, open_for_verb, out, record
 from booking import setup
 from booking.services import parse_toml
 
@@ -25,7 +25,10 @@ def add_operator(
 ) -> None:
     """Example: slotledger operator add anna --name "Anna Kovács" --email anna@example.org --timezone Europe/Budapest"""
     with open_for_verb() as world, world.database.transaction() as tx:
-        setup.add_operator(tx, slug, name=name, email=email, timezone=timezone, language=language, now=world.clock())
+        owner = setup.add_operator(
+            tx, slug, name=name, email=email, timezone=timezone, language=language, now=world.clock()
+        )
+        record(world, tx, "operator.added", f"operator:{slug}", operator_id=owner, after=setup.operator(tx, slug))
     out.print(f"{slug} can be given services and calendars now.")
 
 
@@ -46,5 +49,11 @@ def add_service(
     spec = parse_toml(text)
     with open_for_verb() as world:
         with world.database.transaction() as tx:
-            setup.put_service(tx, operator, slug, spec, now=world.clock(), replace=replace, terms=world.terms)
+            there = [s for s in setup.services(tx, operator) if s["slug"] == slug]
+            setup.put_service(tx, operator, slug, spec, now=world.clock(), replace=replace)
+            record(
+                world, tx, "service.changed" if there else "service.added", f"service:{where}",
+                operator_id=setup.operator_id(tx, operator), before=there[0] if there else None,
+                after=setup.service(tx, operator, slug),
+            )  # fmt: skip
         out.print(f"{world.settings.base_url}/{operator}/{slug}", soft_wrap=True)

@@ -95,7 +95,9 @@ def test_hours_that_a_service_opens_go_to_the_line_first(database: Database) -> 
     token = desk.join("imre", {"start": thursday})
     with database.transaction() as tx:
         spec = {**SPEC, "hours": {**SPEC["hours"], "thu": ["08:00-12:00"]}}
-        setup.change_service(tx, "anna", "talk", spec=spec, active=None, now=desk.now, terms=TERMS)
+        setup.change_service(tx, "anna", "talk", spec=spec, active=None, now=desk.now)
+    assert desk.at(10, day=3) not in desk.starts()
+    desk.work()
     assert desk.place(token)["status"] == "promoted"
     assert desk.at(10, day=3) in desk.starts()
     assert thursday not in desk.starts()

@@ -65,6 +65,8 @@ CREATE TRIGGER waitlist_counted AFTER INSERT OR DELETE OR UPDATE OF status, prio
     FOR EACH ROW EXECUTE FUNCTION waitlist_counted();
 """
 
+SHAPE = ("service_id", "weekdays", "first_hour", "last_hour", "seats", "duration_minutes", "member_id")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -78,6 +80,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_turn")),
     )
     op.create_index(op.f("ix_turn_operator_id"), "turn", ["operator_id"], unique=False)
+    op.create_index(op.f("ix_turn_service_id"), "turn", ["service_id"], unique=False)
     shapes = op.create_table(
         "wish_shape",
         sa.Column("id", ID, nullable=False),
@@ -86,6 +89,8 @@ def upgrade() -> None:
         sa.Column("first_hour", sa.Integer(), nullable=False),
         sa.Column("last_hour", sa.Integer(), nullable=False),
         sa.Column("seats", sa.Integer(), nullable=False),
+        sa.Column("duration_minutes", sa.Integer(), nullable=False),
+        sa.Column("member_id", ID, nullable=False),
         sa.ForeignKeyConstraint(
             ["service_id"], ["service.id"], name=op.f("fk_wish_shape_service_id"), ondelete="CASCADE"
         ),
@@ -96,7 +101,9 @@ def upgrade() -> None:
             "first_hour",
             "last_hour",
             "seats",
-            name=op.f("uq_wish_shape_service_id_weekdays_first_hour_last_hour_seats"),
+            "duration_minutes",
+            "member_id",
+            name=op.f("uq_wish_shape"),
         ),
     )
     keys = op.create_table(
@@ -121,6 +128,14 @@ def upgrade() -> None:
         sa.Column("waiting", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("service_id", "level", "priority", "block", name=op.f("pk_line_count")),
     )
+    op.create_index(
+        "ix_waitlist_entry_last_date",
+        "waitlist_entry",
+        ["last_date"],
+        unique=False,
+        sqlite_where=sa.text("status = 'waiting'"),
+        postgresql_where=sa.text("status = 'waiting'"),
+    )
     for column in (
         sa.Column("calendar_entry", sa.Boolean(), nullable=False, server_default=sa.false()),
         sa.Column("uid", sa.String(), nullable=False, server_default=""),
@@ -143,7 +158,8 @@ def _file_who_waits(shapes: sa.Table, keys: sa.Table, counts: sa.Table) -> None:
     entry = sa.table(
         "waitlist_entry",
         *(sa.column(name) for name in ("id", "service_id", "status", "weekdays", "between_start", "between_end")),
-        *(sa.column(name) for name in ("seats", "priority", "first_date", "last_date")),
+        *(sa.column(name) for name in ("seats", "duration_minutes", "member_id")),
+        *(sa.column(name) for name in ("priority", "first_date", "last_date")),
         sa.column("wish_start", UtcDateTime()),
     )
     tx = op.get_bind()
@@ -152,10 +168,10 @@ def _file_who_waits(shapes: sa.Table, keys: sa.Table, counts: sa.Table) -> None:
     filed = []
     for row in tx.execute(sa.select(entry).where(entry.c.status == "waiting").order_by(entry.c.id)).all():
         hours = (row.weekdays, row.between_start // 60, -(-row.between_end // 60))
-        shape = (row.service_id, *((0, 0, 0) if row.wish_start is not None else hours), row.seats)
+        hours = (0, 0, 0) if row.wish_start is not None else hours
+        shape = (row.service_id, *hours, row.seats, row.duration_minutes, row.member_id or 0)
         if shape not in known:
-            names = ("service_id", "weekdays", "first_hour", "last_hour", "seats")
-            made = sa.insert(shapes).values(dict(zip(names, shape, strict=True))).returning(shapes.c.id)
+            made = sa.insert(shapes).values(dict(zip(SHAPE, shape, strict=True))).returning(shapes.c.id)
             known[shape] = tx.execute(made).scalar_one()
         filed += [
             {"entry_id": row.id, "key": key, "shape_id": known[shape], "rank": -row.priority}
@@ -199,6 +215,7 @@ def downgrade() -> None:
         op.execute("DROP FUNCTION waitlist_counted()")
     op.drop_column("slot_event", "no_show")
     op.drop_column("offer", "booking_id")
+    op.drop_index("ix_waitlist_entry_last_date", "waitlist_entry")
     for column in ("sequence", "organizer_tag", "uid", "calendar_entry"):
         op.drop_column("waitlist_entry", column)
     for table in ("line_count", "wish_key", "wish_shape", "turn"):

@@ -37,7 +37,7 @@ def test_what_is_switched_off_is_known_by_its_id_alone(desk: Desk) -> None:
             offering(tx, "anna", "walk")
         assert not offering_by_id(tx, 2).active
         assert [o.slug for o in offerings_of(tx, 1)] == ["talk"]
-        setup.change_operator(tx, "anna", {"active": False})
+        setup.change_operator(tx, "anna", {"active": False}, now=desk.now)
         assert offerings_of(tx, 1) == []
         assert offering_by_id(tx, 1).slug == "talk"
 

@@ -10,7 +10,7 @@ from booking import setup
 from booking.catalogue import offering
 from booking.errors import Invalid, NotFound
 from ledger.db import Database, Tx
-from tests.support.desk import SPEC, TERMS, Desk
+from tests.support.desk import SPEC, Desk
 
 BEN: dict[str, Any] = {"name": "Ben", "email": "ben@practice.example", "timezone": "Europe/London", "language": "en"}
 
@@ -76,23 +76,23 @@ def test_every_wrong_field_of_an_operator_is_named(desk: Desk) -> None:
             "timezone",
             "language",
         ]
-        assert wrong(setup.change_operator, tx, "anna", {"timezone": "Mars"}) == [("timezone", "unknown_timezone")]
+        assert wrong(setup.change_operator, tx, "anna", {"timezone": "Mars"}, now=desk.now) == [("timezone", "unknown_timezone")]
         assert setup.operator(tx, "anna")["timezone"] == "UTC"
 
 
 def test_an_operator_can_be_changed_and_switched_off(desk: Desk) -> None:
     with desk.database.transaction() as tx:
-        setup.change_operator(tx, "anna", {"name": "Anna K", "timezone": "Europe/Budapest"})
+        setup.change_operator(tx, "anna", {"name": "Anna K", "timezone": "Europe/Budapest"}, now=desk.now)
         assert (setup.operator(tx, "anna")["name"], setup.operator(tx, "anna")["email"]) == (
             "Anna K",
             "anna@practice.example",
         )
         assert offering(tx, "anna", "talk").rules.timezone == "Europe/Budapest"
-        setup.change_operator(tx, "anna", {"active": False})
+        setup.change_operator(tx, "anna", {"active": False}, now=desk.now)
         with pytest.raises(NotFound):
             offering(tx, "anna", "talk")
         with pytest.raises(NotFound):
-            setup.change_operator(tx, "ben", {"name": "x"})
+            setup.change_operator(tx, "ben", {"name": "x"}, now=desk.now)
 
 
 def put(tx: Tx, desk: Desk, slug: str = "walk", replace: bool = False, **spec: Any) -> int:
@@ -137,11 +137,13 @@ def test_a_line_waits_while_a_service_is_off_and_is_served_when_it_is_on_again(d
     booking = desk.book(desk.at(9))
     token = desk.join("imre", {"start": desk.at(9)})
     with desk.database.transaction() as tx:
-        setup.change_service(tx, "anna", "talk", spec=None, active=False, now=desk.now, terms=TERMS)
+        setup.change_service(tx, "anna", "talk", spec=None, active=False, now=desk.now)
     desk.cancel(booking)
     assert desk.place(token)["status"] == "waiting"
     with desk.database.transaction() as tx:
-        setup.change_service(tx, "anna", "talk", spec=None, active=True, now=desk.now, terms=TERMS)
+        setup.change_service(tx, "anna", "talk", spec=None, active=True, now=desk.now)
+    assert desk.at(9) not in desk.starts()
+    desk.work()
     assert desk.place(token)["status"] == "promoted"
 
 
