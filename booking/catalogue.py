@@ -49,6 +49,11 @@ class Offering:
         return (self.operator_id, *self.mates)
 
     @property
+    def names(self) -> str:
+        """Who does it, in words: the operator, or everybody of the team who may."""
+        return ", ".join(name for _, name in self.members) if self.choices else self.operator_name
+
+    @property
     def minutes(self) -> int:
         """How long an appointment is."""
         return int(self.rules.duration.total_seconds() // 60)

@@ -25,6 +25,7 @@ from booking.rules import (
     all_of,
     answers_of,
     client_of,
+    consents_of,
     duration_of,
     may_change,
     operator_move_fits,
@@ -128,6 +129,7 @@ def book(
         lambda: member_of(wanted, request.get("operator")),
     )
     wanted = wanted.lasting(minutes)
+    consents = consents_of(answers, wanted.spec.fields, client.language, now)
     booking_key = f"{wanted.service_id}:{idempotency_key}" if idempotency_key else ""
     if booking_key:
         known = _answered_before(tx, booking_key, request)
@@ -142,11 +144,14 @@ def book(
     if token:
         wanted = _held(tx, wanted, token, start, seats, now, request)
         wish = Completion(
-            wanted, Origin.HOLD, cause, client=client, seats=seats, answers=answers, holder=f"hold:{token}"
-        )
+            wanted, Origin.HOLD, cause, client=client, seats=seats, answers=answers, consents=consents,
+            holder=f"hold:{token}",
+        )  # fmt: skip
     else:
         wanted, free = _free_start(tx, wanted, start, seats, now)
-        wish = Completion(wanted, Origin.DIRECT, cause, start=free, client=client, seats=seats, answers=answers)
+        wish = Completion(
+            wanted, Origin.DIRECT, cause, start=free, client=client, seats=seats, answers=answers, consents=consents
+        )
     done = complete(tx, terms, wish, now=now)
     if booking_key:
         insert_ignoring(

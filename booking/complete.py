@@ -60,6 +60,7 @@ class Completion:
     client: Client | None = None
     seats: int = 1
     answers: Mapping[str, Any] = field(default_factory=dict)
+    consents: Mapping[str, Any] = field(default_factory=dict)
     holder: str = ""
     by: str = "client"
     entry_id: int | None = None
@@ -232,6 +233,7 @@ def _new_row(tx: Tx, terms: Terms, wish: Completion, booking_id: str, slot_id: i
         "client_timezone": client.timezone,
         "language": client.language,
         "answers": dict(wish.answers),
+        "consents": dict(wish.consents),
         "revision": 0,
         "uid": f"{booking_id}@{terms.domain}",
         "organizer_tag": secrets.token_hex(16),

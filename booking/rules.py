@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from booking.errors import FieldError, Invalid, TooLate
-from booking.services import LANGUAGES, FormField, ServiceSpec
+from booking.services import LANGUAGES, LONGEST_ANSWER, FormField, ServiceSpec
 from connectors.model import Period
 
 _NO_TEXT = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"  # control characters, and halves of others
@@ -83,6 +83,17 @@ def answers_of(given: Mapping[str, Any], fields: Sequence[FormField], *, path: s
     return result
 
 
+def consents_of(
+    answers: Mapping[str, Any], fields: Sequence[FormField], language: str, now: datetime
+) -> dict[str, Any]:
+    """What a client agreed to: field → ``{"text", "at"}``, the words as they read them and when."""
+    return {
+        field.name: {"text": field.label_in(language), "at": now.astimezone(UTC).isoformat()}
+        for field in fields
+        if field.type == "consent" and answers.get(field.name) is True
+    }
+
+
 def _answer(field: FormField, value: Any) -> tuple[Any, tuple[str, str] | None]:
     if field.type == "consent":
         agreed = value in (True, "true", "on", "yes", "1")
@@ -92,16 +103,27 @@ def _answer(field: FormField, value: Any) -> tuple[Any, tuple[str, str] | None]:
     text = "" if value is None else said(str(value))
     if not text:
         return None, ("required", "an answer is needed") if field.required else None
-    if len(text) > 2000:
-        return None, ("too_long", "at most 2000 characters")
+    longest = field.max_length or LONGEST_ANSWER
+    if len(text) > longest:
+        return None, ("too_long", f"at most {longest} characters")
     if field.type == "choice" and text not in field.choices:
         return None, ("unknown_choice", f"one of {', '.join(field.choices)}")
     if field.type == "phone" and not _PHONE.fullmatch(text):
         return None, ("not_a_phone_number", "a phone number is needed")
     if field.type == "number":
-        number = _number(text)
-        return number, None if number is not None else ("not_a_number", "a number is needed")
+        return _number_in(field, text)
     return text, None
+
+
+def _number_in(field: FormField, text: str) -> tuple[Any, tuple[str, str] | None]:
+    number = _number(text)
+    if number is None:
+        return None, ("not_a_number", "a number is needed")
+    if field.min is not None and number < field.min:
+        return None, ("out_of_range", f"at least {field.min:g}")
+    if field.max is not None and number > field.max:
+        return None, ("out_of_range", f"at most {field.max:g}")
+    return number, None
 
 
 def _number(text: str) -> int | float | None:

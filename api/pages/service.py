@@ -8,11 +8,13 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
+from api import guard
 from api.deps import Here, Site
 from api.pages.render import page, zones
 from booking import catalogue, commands, queries, waitlist
@@ -49,19 +51,22 @@ class Day:
 @router.get("/{language}/{operator}/{service}")
 def service_page(
     request: Request, language: str, operator: str, service: str, here: Here,
-    month: str = "", day: str = "", tz: str = "", start: str = "", wait: str = "", seats: str = "1",
+    month: str = "", day: str = "", tz: str = "", start: str = "", wait: str = "", seats: str = "1", duration: str = "",
+    who: str = "",
 ) -> Response:  # fmt: skip
-    """The page. day: show its starts; start: show the booking form; wait: show the form of the line (a start, or ``any``)."""
+    """The page. day: show its starts; start: show the booking form; wait: show the form of the line (a start, or ``any``).
+    duration: minutes; who: slug of a team's member."""
     known(language)
     with here.database.reading() as tx:
-        offering = catalogue.offering(tx, operator, service)
+        offering, form = _asked(catalogue.offering(tx, operator, service), duration, who)
+        form["seats"] = seats
         zone = _zone(tz, offering)
         chosen = instant_of(start)
         if chosen is not None:
-            return _booking_form(request, language, here, tx, offering, zone, chosen, {"seats": seats})
+            return _booking_form(request, language, here, tx, offering, zone, chosen, form)
         if wait and offering.spec.waitlist.accept:
-            return _line_form(request, language, tx, offering, zone, instant_of(wait), {"seats": seats})
-        return _month_page(request, language, here, tx, offering, zone, month, day)
+            return _line_form(request, language, tx, offering, zone, instant_of(wait), form)
+        return _month_page(request, language, here, tx, offering, zone, month, day, form)
 
 
 @router.post("/{language}/{operator}/{service}")
@@ -74,6 +79,7 @@ def book(request: Request, language: str, operator: str, service: str, here: Her
             offering = catalogue.offering(tx, operator, service)
             if start is None:
                 return RedirectResponse(request.url.path, 303)
+            guard.check(here, form, f"{operator}/{service}")
             booking_id = commands.book(
                 tx, here.terms, operator, service, _request_of(form, offering, language, start),
                 now=here.now(), cause=CAUSE, idempotency_key=_once(form),
@@ -81,7 +87,9 @@ def book(request: Request, language: str, operator: str, service: str, here: Her
             token = queries.token_of(tx, booking_id)
     except BookingError as error:
         with here.database.reading() as tx:
-            offering = catalogue.offering(tx, operator, service)
+            offering, _ = _asked(
+                catalogue.offering(tx, operator, service), form.get("duration", ""), form.get("who", "")
+            )
             zone = _zone(form.get("tz", ""), offering)
             if isinstance(error, KeyReused):  # the form was sent before, then changed: that booking stands
                 return RedirectResponse(f"/{language}/b/{queries.token_of(tx, error.booking_id)}", 303)
@@ -102,10 +110,13 @@ def join_line(request: Request, language: str, operator: str, service: str, here
             offering = catalogue.offering(tx, operator, service)
             if not offering.spec.waitlist.accept:
                 raise NotFound("nobody waits in line here")
+            guard.check(here, form, f"{operator}/{service}")
             token = waitlist.join(tx, offering, _wish_of(form, language, offering), now=here.now(), cause=CAUSE)
     except Invalid as error:
         with here.database.reading() as tx:
-            offering = catalogue.offering(tx, operator, service)
+            offering, _ = _asked(
+                catalogue.offering(tx, operator, service), form.get("duration", ""), form.get("who", "")
+            )
             zone = _zone(form.get("tz", ""), offering)
             return _line_form(
                 request, language, tx, offering, zone, instant_of(form.get("start", "")), form, error=error
@@ -117,7 +128,7 @@ def join_line(request: Request, language: str, operator: str, service: str, here
 
 
 def _month_page(
-    request: Request, language: str, here: Site, tx: Tx, offering: Offering, zone: str, month: str, day: str
+    request: Request, language: str, here: Site, tx: Tx, offering: Offering, zone: str, month: str, day: str, form: Form
 ) -> Response:
     now = here.now()
     today = now.astimezone(ZoneInfo(zone)).date()
@@ -151,7 +162,7 @@ def _month_page(
         today=today, month=first_of_month, weeks=cells, chosen=chosen, starts=by_day.get(chosen, []) if chosen else [],
         previous=before.replace(day=1) if first_of_month > today.replace(day=1) else None,
         following=after if after <= last else None,
-        fresh_at=queries.pulse(tx, offering.operator_slug).fresh_at,
+        fresh_at=queries.pulse(tx, offering.operator_slug, offering.slug).fresh_at, form=form, more=_more(form),
     )  # fmt: skip
 
 
@@ -165,8 +176,8 @@ def _booking_form(
         return _taken_page(request, language, tx, offering, zone, start, refusal, form)
     return page(
         request, "book.html", language, status=422 if error else 200,
-        offering=offering, text=offering.spec.text(language), zone=zone, zones=zones(), start=found, form=form,
-        once=form.get("once") or secrets.token_urlsafe(16), problems=_problems(error), error=error,
+        offering=offering, text=offering.spec.text(language), zone=zone, zones=zones(), start=found, form=form, more=_more(form),
+        once=form.get("once") or secrets.token_urlsafe(16), stamp=_stamp(request, offering), problems=_problems(error), error=error,
     )  # fmt: skip
 
 
@@ -176,8 +187,9 @@ def _line_form(
 ) -> Response:  # fmt: skip
     return page(
         request, "wait.html", language, status=422 if error else 200,
-        offering=offering, text=offering.spec.text(language), zone=zone, zones=zones(), start=start, form=form,
-        waiting=queries.waiting_for(tx, offering.service_id), problems=_problems(error), error=error,
+        offering=offering, text=offering.spec.text(language), zone=zone, zones=zones(), start=start, form=form, more=_more(form),
+        waiting=queries.waiting_for(tx, offering.service_id), stamp=_stamp(request, offering), problems=_problems(error),
+        error=error,
     )  # fmt: skip
 
 
@@ -194,11 +206,25 @@ def _taken_page(
     return page(
         request, "taken.html", language, status=409,
         offering=offering, text=offering.spec.text(language), zone=zone, start=start, alternatives=error.alternatives,
-        form=form, waiting=queries.waiting_for(tx, offering.service_id),
+        form=form, more=_more(form), waiting=queries.waiting_for(tx, offering.service_id),
     )  # fmt: skip
 
 
 # --- what the forms say -----------------------------------------------------------------------------------------
+
+
+def _asked(whole: Offering, duration: str, who: str) -> tuple[Offering, Form]:
+    """What a link or form asks for of several durations and a team; what isn't there is passed over."""
+    minutes = _number(duration) if _number(duration) in whole.spec.durations else whole.spec.duration_minutes
+    member = next((choice for choice in whole.choices if choice.operator_slug == who), None)
+    form = {"duration": str(minutes) if len(whole.spec.durations) > 1 else "", "who": who if member else ""}
+    return (member or whole).lasting(minutes), form
+
+
+def _more(form: Form) -> str:
+    """What every link of the page repeats of it."""
+    given = {name: form[name] for name in ("duration", "who") if form.get(name)}
+    return f"&{urlencode(given)}" if given else ""
 
 
 def _request_of(form: Form, offering: Offering, language: str, start: datetime) -> dict[str, Any]:
@@ -208,6 +234,7 @@ def _request_of(form: Form, offering: Offering, language: str, start: datetime) 
         "client": _client_of(form, language),
         "answers": {f.name: form[f"answer_{f.name}"] for f in offering.spec.fields if f"answer_{f.name}" in form},
         "hold": None,
+        **_choice_of(form),
     }
 
 
@@ -221,7 +248,14 @@ def _wish_of(form: Form, language: str, offering: Offering) -> dict[str, Any]:
             wish["between"] = [form.get("earliest") or "00:00", form.get("latest") or "24:00"]
     accept = form.get("accept") or next(iter(offering.spec.waitlist.accept), "")
     seats = _number(form.get("seats", "1"))
-    return {"client": _client_of(form, language), "seats": seats, "wish": wish, "accept": accept}
+    return {
+        "client": _client_of(form, language), "seats": seats, "wish": wish, "accept": accept, **_choice_of(form),
+    }  # fmt: skip
+
+
+def _choice_of(form: Form) -> dict[str, Any]:
+    duration = form.get("duration")
+    return {"duration_minutes": _number(duration) if duration else None, "operator": form.get("who") or None}
 
 
 def _client_of(form: Form, language: str) -> dict[str, str]:
@@ -236,6 +270,10 @@ def _client_of(form: Form, language: str) -> dict[str, str]:
 def _problems(error: BookingError | None) -> dict[str, str]:
     """Field → code, for the template to say in the reader's language."""
     return {e.field: e.code for e in error.errors} if isinstance(error, Invalid) else {}
+
+
+def _stamp(request: Request, offering: Offering) -> str:
+    return guard.stamp(request.app.state.site, f"{offering.operator_slug}/{offering.slug}")
 
 
 def first_weekday(language: str) -> int:
