@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from booking import privacy
 from booking.privacy import Erased
 from booking.terms import Terms
 from connectors.mail.folder import MailFolder
-from ledger.db import Database
+from ledger.db import Database, Tx
 
 
 def exported(database: Database, email: str, *, now: datetime) -> dict[str, Any]:
@@ -19,9 +20,18 @@ def exported(database: Database, email: str, *, now: datetime) -> dict[str, Any]
 
 
 def erase(
-    database: Database, terms: Terms, email: str, *, cancel: bool, mail_url: str, now: datetime, cause: str
+    database: Database,
+    terms: Terms,
+    email: str,
+    *,
+    cancel: bool,
+    mail_url: str,
+    now: datetime,
+    cause: str,
+    noted: Callable[[Tx, Erased], None],
 ) -> Erased:
-    """Erase a client. cancel: give up first what is to come. Repeating does nothing. Raises `StillExpected`.
+    """Erase a client. cancel: give up first what is to come. noted: writes down who did it, in the transaction that
+    does it. Repeating does nothing. Raises `StillExpected`.
 
     Mail that a ``file:`` folder keeps goes at once; the one about cancellations only with a second call, because it is
     written after this one.
@@ -32,6 +42,7 @@ def erase(
                 break
     with database.transaction() as tx:
         done = privacy.erase(tx, terms, email, now=now, cause=cause)
+        noted(tx, done)
     if mail_url.startswith("file:"):
         MailFolder.from_url(mail_url).forget(email)
     return done

@@ -27,12 +27,17 @@ class NotAllowed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody with a valid token. operator_id: the only operator they may see, None for all. writes: not read-only."""
+    """Somebody who may come in. operator_id: the only operator they may see, None for all. writes: not read-only.
+
+    kind: ``token``, ``user`` or ``cli``; id: of that token or user, as text (`ledger.audit.Actor`).
+    """
 
     name: str
     operator_id: int | None
     writes: bool
     admin: bool
+    kind: str = "token"
+    id: str = ""
 
     def sees(self, owner: int) -> None:
         """Raises `NotFound` for another operator's things: they don't exist for this caller."""
@@ -68,7 +73,7 @@ def create_token(
 def identify(tx: Tx, token: str, now: datetime) -> Caller:
     """Who holds this token. Raises `NotAllowed` without telling why."""
     row = tx.execute(
-        sa.select(ApiToken.name, ApiToken.scope).where(
+        sa.select(ApiToken.id, ApiToken.name, ApiToken.scope).where(
             ApiToken.hash == _hash(token),
             ApiToken.revoked_at.is_(None),
             sa.or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now),
@@ -81,15 +86,38 @@ def identify(tx: Tx, token: str, now: datetime) -> Caller:
         owner = operator_id(tx, slug) if kind == "operator" else None
     except NotFound:
         raise NotAllowed(401, "a valid token is needed") from None
-    return Caller(row.name, owner, writes=kind != "read", admin=kind == "admin")
+    return Caller(row.name, owner, writes=kind != "read", admin=kind == "admin", id=str(row.id))
 
 
-def tokens(tx: Tx) -> list[dict[str, Any]]:
-    """Names, scopes and dates of every token."""
-    query = sa.select(
-        ApiToken.id, ApiToken.name, ApiToken.scope, ApiToken.created_at, ApiToken.expires_at, ApiToken.revoked_at
+def tokens(
+    tx: Tx, *, only: int | None = None, scope: str = "", after: int = 0, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Names, scopes and dates of every token, in the order in which they were made. Never the tokens themselves."""
+    row = ApiToken
+    query = (
+        sa.select(row.id, row.name, row.scope, row.created_at, row.expires_at, row.revoked_at)
+        .where(row.id > after)
+        .order_by(row.id)
+        .limit(limit)
     )
-    return [dict(r._mapping) for r in tx.execute(query.order_by(ApiToken.id))]
+    if only is not None:
+        query = query.where(row.id == only)
+    if scope:
+        query = query.where(row.scope == scope)
+    return [dict(r._mapping) for r in tx.execute(query)]
+
+
+def shown(tx: Tx, token_id: int) -> dict[str, Any]:
+    """One of `tokens`. Raises `NotFound`."""
+    found = tokens(tx, only=token_id)
+    if not found:
+        raise NotFound("there is no such token")
+    return found[0]
+
+
+def id_of(tx: Tx, token: str) -> int:
+    """The row of a token that exists."""
+    return int(tx.execute(sa.select(ApiToken.id).where(ApiToken.hash == _hash(token))).scalar_one())
 
 
 def revoke_token(tx: Tx, token_id: int, *, now: datetime) -> None:

@@ -35,6 +35,10 @@ STATUS: dict[type[errors.BookingError], int] = {
 }
 
 
+class PreconditionFailed(Exception):
+    """The thing has changed since it was read (RFC 9110 §13.1.1)."""
+
+
 class FieldProblem(BaseModel):
     """One wrong field."""
 
@@ -58,7 +62,7 @@ class Problem(BaseModel):
 
 TITLES = {
     400: "Bad request", 401: "Sign in first", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
-    409: "Conflict", 410: "Gone", 413: "Too large", 415: "Unsupported media type", 422: "Something in the request is wrong",
+    409: "Conflict", 410: "Gone", 412: "It has changed since", 413: "Too large", 415: "Unsupported media type", 422: "Something in the request is wrong",
     429: "Too many requests", 500: "Our mistake", 503: "Try again in a moment",
 }  # fmt: skip
 
@@ -126,6 +130,10 @@ def install(app: FastAPI, not_found_page: Callable[[Request, errors.NotFound], R
         code = "unauthorized" if error.status == 401 else "forbidden"
         headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
         return problem(error.status, code, error.detail, headers=headers)
+
+    @app.exception_handler(PreconditionFailed)
+    def _changed_since(_: Request, __: PreconditionFailed) -> Response:
+        return problem(412, "precondition_failed", "this has changed since it was read; read it again")
 
     @app.exception_handler(SyncError)
     def _sync(_: Request, error: SyncError) -> Response:

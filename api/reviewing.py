@@ -9,7 +9,7 @@ from api.keys import Caller
 from booking import judgement, replies
 from booking.errors import FieldError, Invalid, NotFound, NotPossible
 from booking.terms import Terms
-from ledger import outbox, reviews
+from ledger import outbox, reviews, webhook_feed
 from ledger.db import Tx
 from sync import verdicts
 
@@ -22,6 +22,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "counter": ("follow",),
     "reply": ("cancel",),
     "late_decline": ("cancel",),
+    "webhook": ("resume",),
 }
 """What `approve` may be told; the first is what it does if nothing is said. Other kinds are only read and put away."""
 
@@ -32,10 +33,16 @@ def _choices(row: dict[str, Any]) -> tuple[str, ...]:
     return CHOICES.get(row["kind"], ())
 
 
-def listing(tx: Tx, who: Caller, *, state: str) -> list[dict[str, Any]]:
-    """Reviews that the caller may see, with their choices."""
-    rows = reviews.listing(tx, state=state, operator_id=who.operator_id)
+def listing(tx: Tx, who: Caller, *, state: str, **filters: Any) -> list[dict[str, Any]]:
+    """Reviews that the caller may see, with their choices. filters: as `reviews.listing`."""
+    rows = reviews.listing(tx, state=state, operator_id=who.operator_id, **filters)
     return [{**row, "choices": list(_choices(row))} for row in rows]
+
+
+def one(tx: Tx, who: Caller, review_id: int) -> dict[str, Any]:
+    """One review, open or decided. Raises `NotFound`."""
+    row = _seen(tx, who, review_id)
+    return {**row, "choices": list(_choices(row))}
 
 
 def approve(tx: Tx, terms: Terms, who: Caller, review_id: int, choice: str, *, now: datetime) -> dict[str, Any]:
@@ -55,6 +62,8 @@ def approve(tx: Tx, terms: Terms, who: Caller, review_id: int, choice: str, *, n
         replies.follow_counter(tx, terms, row, now=now, cause=cause)
     elif choice and kind in ("reply", "late_decline"):
         replies.take_as_decline(tx, terms, row, now=now, cause=cause)
+    elif kind == "webhook":
+        webhook_feed.resume(tx, row["detail"]["webhook"], now=now)
     elif kind == "bulk_deletion":
         verdicts.resolve_bulk(tx, review_id, approve=True, now=now)
     elif kind == "calendar_emptied":
@@ -95,11 +104,16 @@ def _drop(tx: Tx, row: dict[str, Any], *, now: datetime) -> None:
     outbox.discard_key(tx, f"PromoteWaitlist:{row['operator_id']}:{row['detail']['holder']}", now=now)
 
 
-def _open(tx: Tx, who: Caller, review_id: int) -> dict[str, Any]:
+def _seen(tx: Tx, who: Caller, review_id: int) -> dict[str, Any]:
     row = reviews.one(tx, review_id)
     if row is None:
         raise NotFound("there is no such thing")
     who.sees(row["operator_id"])
+    return row
+
+
+def _open(tx: Tx, who: Caller, review_id: int) -> dict[str, Any]:
+    row = _seen(tx, who, review_id)
     if row["state"] != "open":
         raise NotPossible("this review has been decided already")
     return row

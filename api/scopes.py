@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from api.keys import Caller
@@ -12,7 +13,7 @@ from booking.errors import FieldError, Invalid, NotFound
 from ledger import pauses
 from ledger.db import Tx
 
-EVERYBODY = Caller("command line", None, writes=True, admin=True)
+EVERYBODY = Caller("command line", None, writes=True, admin=True, kind="cli")
 _MEANS = {
     "RemoteCancellation": "would cancel the bookings of this slot",
     "RemoteMove": "would move the bookings of this slot",
@@ -75,9 +76,12 @@ def resolve(tx: Tx, scope: str) -> tuple[str, str, int | None]:
     raise Invalid([FieldError("scope", "unknown_scope", "global, operator:o, service:o/s, slot:ID or booking:ID")])
 
 
-def listing(tx: Tx, who: Caller, *, now: datetime) -> list[dict[str, Any]]:
-    """Pauses in force that the caller may see."""
-    return [row for row in pauses.listing(tx, now=now) if who.operator_id is None or _owner(tx, row) == who.operator_id]
+def listing(
+    tx: Tx, who: Caller, *, now: datetime, scope: str = "", after: int = 0, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Pauses in force that the caller may see, oldest first. scope: of one kind (``service``) only."""
+    rows = (r for r in pauses.listing(tx, now=now) if r["id"] > after and scope in ("", r["scope"]))
+    return list(islice((r for r in rows if who.operator_id is None or _owner(tx, r) == who.operator_id), limit))
 
 
 def shown(tx: Tx, pause_id: int) -> dict[str, Any]:
@@ -86,6 +90,17 @@ def shown(tx: Tx, pause_id: int) -> dict[str, Any]:
     if row is None:
         raise NotFound("there is no such pause")
     return row
+
+
+def of(tx: Tx, who: Caller, pause_id: int) -> dict[str, Any]:
+    """One pause that the caller may see. Raises `NotFound`, `NotAllowed`."""
+    _mine(tx, who, pause_id)
+    return shown(tx, pause_id)
+
+
+def owner(tx: Tx, pause_id: int) -> int | None:
+    """Whose pause it is, None for the global scope. Raises `NotFound`."""
+    return _owner(tx, shown(tx, pause_id))
 
 
 def preview(tx: Tx, who: Caller, pause_id: int) -> list[dict[str, Any]]:

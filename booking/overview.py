@@ -81,6 +81,7 @@ def line(
     tx: Tx,
     *,
     operator_id: int | None = None,
+    operator: str = "",
     service: str = "",
     status: str = "waiting",
     limit: int = PAGE,
@@ -97,6 +98,8 @@ def line(
     )
     if operator_id is not None:
         query = query.where(WaitlistEntry.operator_id == operator_id)
+    if operator:
+        query = query.where(Operator.slug == operator)
     if service:
         query = query.where(Service.slug == service)
     return [

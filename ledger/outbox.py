@@ -312,14 +312,31 @@ def discard_key(tx: Tx, key: str, *, now: datetime) -> None:
     )
 
 
-def listing(tx: Tx, *, state: str = "", limit: int = 200) -> list[dict[str, Any]]:
-    """Messages for people to read, newest first; state ``""`` means all that is not done."""
+def listing(
+    tx: Tx,
+    *,
+    state: str = "",
+    kind: str = "",
+    operator_id: int | None = None,
+    booking_id: str = "",
+    before: int | None = None,
+    limit: int = 200,
+) -> list[dict[str, Any]]:
+    """Messages for people to read, newest first, from before an id on; state ``""`` means all that is not done."""
     row = OutboxMessage
     query = sa.select(
         row.id, row.kind, row.body, row.state, row.automation, row.attempts, row.not_before, row.last_error, row.cause,
         row.created_at, row.operator_id, row.slot_id, row.booking_id,
     ).order_by(row.id.desc()).limit(limit)  # fmt: skip
     query = query.where(row.state == state) if state else query.where(row.state.in_((*LIVE, "parked")))
+    if kind:
+        query = query.where(row.kind == kind)
+    if operator_id is not None:
+        query = query.where(row.operator_id == operator_id)
+    if booking_id:
+        query = query.where(row.booking_id == booking_id)
+    if before is not None:
+        query = query.where(row.id < before)
     return [dict(r._mapping) for r in tx.execute(query)]
 
 

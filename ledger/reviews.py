@@ -64,11 +64,24 @@ def settle(tx: Tx, key: str, *, by: str, now: datetime) -> None:
     )
 
 
-def listing(tx: Tx, *, state: str = "open", operator_id: int | None = None) -> list[dict[str, Any]]:
-    """Reviews for people to read, oldest first."""
-    query = sa.select(Review.__table__).where(Review.state == state).order_by(Review.id)
+def listing(
+    tx: Tx,
+    *,
+    state: str = "open",
+    operator_id: int | None = None,
+    kind: str = "",
+    booking_id: str = "",
+    after: int = 0,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Reviews for people to read, oldest first, from after an id on."""
+    query = sa.select(Review.__table__).where(Review.state == state, Review.id > after).order_by(Review.id).limit(limit)
     if operator_id is not None:
         query = query.where(Review.operator_id == operator_id)
+    if kind:
+        query = query.where(Review.kind == kind)
+    if booking_id:
+        query = query.where(Review.booking_id == booking_id)
     return [dict(r._mapping) for r in tx.execute(query)]
 
 

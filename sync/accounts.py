@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,14 +44,21 @@ class Accounts:
         self.hooks = hooks
 
     def connect(
-        self, operator_id: int, credentials: Credentials, *, now: datetime, voice: str = "", account: str = ""
+        self,
+        operator_id: int,
+        credentials: Credentials,
+        *,
+        now: datetime,
+        voice: str = "",
+        account: str = "",
+        noted: Callable[[Tx, int], None] | None = None,
     ) -> int:
         """Prove the credentials by listing the calendars, then store them with a row for each. Returns the connection.
 
         The same operator, provider, URL and user name connect the same connection again: new secret, same calendars
         and roles, list refreshed. voice: ``service`` or ``provider`` (P8); ``""`` leaves it as it is, ``service`` for a
-        new one. account: how people know it, the user name if left out. Raises `VoiceNotOffered`, ConnectorError;
-        nothing is stored then.
+        new one. account: how people know it, the user name if left out. noted: called with the connection in the
+        transaction that stores it. Raises `VoiceNotOffered`, ConnectorError; nothing is stored then.
         """
         check_voice(credentials.provider, voice)
         secrets = [credentials.secret]
@@ -67,6 +74,8 @@ class Accounts:
             self.note_success(tx, connection_id, now=now)
             hints.doubt_channels(tx, hints.of_connection(connection_id), now=now)
             _wake(tx, operator_id, now)
+            if noted is not None:
+                noted(tx, connection_id)
         return connection_id
 
     def open(self, connection_id: int, *, disabled_too: bool = False) -> Connector:
@@ -116,22 +125,18 @@ class Accounts:
             "unanswered_blocks": unanswered_blocks,
         }
         wanted = {name: value for name, value in given.items() if value is not None}
-        quirks = self._probed(calendar_id) if bookings else None
+        quirks = self.probed(calendar_id) if bookings else None
         with self.database.transaction() as tx:
             roles.change(tx, calendar_id, wanted, quirks=quirks, now=now)
 
     def disable(self, connection_id: int, *, now: datetime, why: str = "") -> None:
         """Switch a connection off by hand: nothing is pulled or pushed, nothing is forgotten. `connect` switches it on."""
         with self.database.transaction() as tx:
-            tx.execute(
-                sa.update(Connection)
-                .where(Connection.id == connection_id)
-                .values(state="disabled", state_detail=why, state_since=now)
-            )
+            switch_off(tx, connection_id, now=now, why=why)
 
-    def set_voice(self, calendar_id: int, voice: str) -> None:
+    def set_voice(self, calendar_id: int, voice: str, *, noted: Callable[[Tx, int], None] | None = None) -> None:
         """Who invites the clients of bookings made from now on: of the account that this calendar belongs to. Bookings
-        that are there keep their voice (P8). Raises `NotFound`, `VoiceNotOffered`."""
+        that are there keep their voice (P8). noted: as of `connect`. Raises `NotFound`, `VoiceNotOffered`."""
         with self.database.transaction() as tx:
             account = sa.select(Calendar.connection_id).where(Calendar.id == calendar_id).scalar_subquery()
             row = tx.execute(
@@ -139,8 +144,9 @@ class Accounts:
             ).one_or_none()
             if row is None:
                 raise NotFound(f"no calendar {calendar_id}")
-            check_voice(row.provider, voice)
-            tx.execute(sa.update(Connection).where(Connection.id == row.id).values(voice=voice))
+            give_voice(tx, row.id, row.provider, voice)
+            if noted is not None:
+                noted(tx, calendar_id)
 
     def note_success(self, tx: Tx, connection_id: int, *, now: datetime) -> None:
         """The provider answered: the connection is well, and a request to reconnect it is settled."""
@@ -218,12 +224,25 @@ class Accounts:
             tx.execute(sa.update(row).where(row.id == there.id).values(**again))
         return int(there.id)
 
-    def _probed(self, calendar_id: int) -> Quirks:
+    def probed(self, calendar_id: int) -> Quirks:
+        """What the server of a calendar that is to take bookings honours, found out by a probe event. Raises as `assign`."""
         with self.database.reading() as tx:
             roles.check_bookings(tx, calendar_id)
             row = tx.execute(sa.select(Calendar.__table__).where(Calendar.id == calendar_id)).one()
         with self.open(row.connection_id) as connector:
             return examine(connector, calendar_of(row), write=True)
+
+
+def switch_off(tx: Tx, connection_id: int, *, now: datetime, why: str) -> None:
+    """As `Accounts.disable`, in a transaction that is open."""
+    values = {"state": "disabled", "state_detail": why, "state_since": now}
+    tx.execute(sa.update(Connection).where(Connection.id == connection_id).values(**values))
+
+
+def give_voice(tx: Tx, connection_id: int, provider: str, voice: str) -> None:
+    """As `Accounts.set_voice`, in a transaction that is open. Raises `VoiceNotOffered`."""
+    check_voice(provider, voice)
+    tx.execute(sa.update(Connection).where(Connection.id == connection_id).values(voice=voice))
 
 
 def check_voice(provider: str, voice: str) -> None:

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from api.admin import bookings, books, calendars, line, machinery, pauses, privacy, reviews, tokens
+from api.admin import bookings, books, calendars, line, machinery, pauses, privacy, record, reviews, tokens, webhooks
 
 router = APIRouter(prefix="/api/v1/admin", tags=["admin"])
-for each in (books, bookings, line, pauses, reviews, calendars, machinery, privacy, tokens):
+for each in (books, bookings, line, pauses, reviews, calendars, machinery, webhooks, privacy, tokens, record):
     router.include_router(each.router)

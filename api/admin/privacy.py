@@ -8,9 +8,11 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from api import forgetting
-from api.admin.common import CAUSE, REFUSALS, In, answer
+from api.admin.common import CAUSE, REFUSALS, Act, Change, In, answer
 from api.deps import Here
 from api.security import Who
+from booking.privacy import Erased
+from ledger.db import Tx
 
 router = APIRouter()
 
@@ -35,12 +37,18 @@ def export_client(body: ClientIn, here: Here, who: Who) -> Response:
 
 
 @router.post("/clients/erase", responses=REFUSALS)
-def erase_client(body: ErasureIn, here: Here, who: Who) -> Response:
+def erase_client(body: ErasureIn, here: Here, who: Who, act: Act) -> Response:
     """Erase them. Who has a booking to come or waits is refused with 409 `still_expected`, or cancelled first. With
     ``waits_for`` above 0 the mails about that go out first, and the erasure follows by itself. Repeating does nothing."""
     who.must_be_admin()
+    now = here.now()
+
+    def noted(tx: Tx, done: Erased) -> None:
+        # Whom, must not be written down.
+        act.record(tx, "client.erased", Change(tx, now, CAUSE, "client", after=asdict(done)))
+
     done = forgetting.erase(
-        here.database, here.terms, body.email, cancel=body.cancel, mail_url=here.settings.mail_url, now=here.now(),
-        cause=CAUSE,
+        here.database, here.terms, body.email, cancel=body.cancel, mail_url=here.settings.mail_url, now=now,
+        cause=CAUSE, noted=noted,
     )  # fmt: skip
     return answer(asdict(done))

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api.cli.common import AsJson, err, fail, group, open_for_verb, out, show
+from api.cli.common import AsJson, err, fail, group, noted, open_for_verb, out, record, show
 from booking import setup
 from connectors.errors import ConnectorError
 from connectors.protocol import Credentials
@@ -19,6 +19,7 @@ from ledger.backoff import NotYet
 from sync import listing, tickets
 from sync.accounts import check_voice
 from sync.pull import pull as pull_calendar
+from sync.roles import change as set_roles
 
 app = typer.Typer()
 connects = group("Connect an operator's calendars.")
@@ -76,6 +77,7 @@ def _link(operator: str, provider: str, voice: str, as_json: bool) -> None:
             operator_id = setup.operator_id(tx, operator)
             flow = tickets.issue(tx, operator_id=operator_id, provider=provider, voice=voice, now=world.clock())
             url = tickets.link(tx, world.vault, flow, world.settings.base_url)
+            record(world, tx, "link.made", f"link:{flow}", operator_id=operator_id, after={"provider": provider})
         client_id = {"google": world.settings.google_client_id, "microsoft": world.settings.microsoft_client_id}
     if not client_id.get(provider, "-"):
         fail(
@@ -94,7 +96,11 @@ def _connect(operator: str, credentials: Credentials, as_json: bool) -> None:
         with world.database.reading() as tx:
             operator_id = setup.operator_id(tx, operator)
         with err.status("Looking at the account …"):
-            connection_id = world.accounts.connect(operator_id, credentials, now=world.clock())
+            told = noted(
+                world, "connection.made", "connection", operator=operator, provider=credentials.provider,
+                username=credentials.username,
+            )  # fmt: skip
+            connection_id = world.accounts.connect(operator_id, credentials, now=world.clock(), noted=told)
         with world.database.reading() as tx:
             rows = listing.calendars(tx, connection_id=connection_id)
     show(rows, as_json, ["id", "name", "roles", "writable", "sync", "url"])
@@ -140,10 +146,14 @@ def set_calendar(
     given = {r: r in roles for r in ("busy", "availability", "bookings")} if role else {}
     with open_for_verb() as world:
         if voice:
-            world.accounts.set_voice(calendar_id, voice)
-        world.accounts.assign(
-            calendar_id, **given, all_day_blocks=all_day_blocks, tentative_blocks=tentative_blocks, now=world.clock()
-        )
+            told = noted(world, "connection.changed", "connection_of_calendar", voice=voice)
+            world.accounts.set_voice(calendar_id, voice, noted=told)
+        rules = {"all_day_blocks": all_day_blocks, "tentative_blocks": tentative_blocks}
+        changes = given | {name: value for name, value in rules.items() if value is not None}
+        quirks = world.accounts.probed(calendar_id) if changes.get("bookings") else None
+        with world.database.transaction() as tx:
+            set_roles(tx, calendar_id, changes, quirks=quirks, now=world.clock())
+            record(world, tx, "calendar.changed", f"calendar:{calendar_id}", after=changes)
     out.print("Done; the calendar is read next.")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
@@ -14,7 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from api.wire import wire
-from ledger import observe
+from ledger import audit, observe
+from ledger.audit import Actor
+from ledger.db import Tx
 from ledger.settings import Settings, load
 from workers.opening import open_world
 from workers.world import World
@@ -50,6 +53,24 @@ def open_for_verb() -> Iterator[World]:
         yield world
     finally:
         world.close()
+
+
+def by_hand() -> Actor:
+    """Whoever runs this verb, as the machine knows them."""
+    try:
+        return Actor("cli", getpass.getuser())
+    except (KeyError, OSError):
+        return Actor("cli", "unknown")  # a container whose user has no name
+
+
+def record(world: World, tx: Tx, action: str, target: str, **more: Any) -> None:
+    """Write down what this verb changes, in its transaction. more: as `audit.record`."""
+    audit.record(tx, by_hand(), action, target, now=world.clock(), **more)
+
+
+def noted(world: World, action: str, noun: str, **after: Any) -> Callable[[Tx, int], None]:
+    """The same for what `Accounts` stores: to be handed to it."""
+    return lambda tx, row_id: record(world, tx, action, f"{noun}:{row_id}", after=after)
 
 
 def show(rows: list[dict[str, Any]], as_json: bool, columns: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from api import keys, reviewing, scopes
-from api.cli.common import AsJson, fail, group, open_for_verb, out, show
+from api.cli.common import AsJson, fail, group, open_for_verb, out, record, show
 from ledger import outbox
 
 app = typer.Typer()
@@ -24,7 +24,9 @@ def create_token(
 ) -> None:
     """Print a new token, once. Example: slotledger token create --scope admin --name ops"""
     with open_for_verb() as world, world.database.transaction() as tx:
-        typer.echo(keys.create_token(tx, name=name, scope=scope, now=world.clock()))
+        token = keys.create_token(tx, name=name, scope=scope, now=world.clock())
+        record(world, tx, "token.made", f"token:{keys.id_of(tx, token)}", after={"name": name, "scope": scope})
+    typer.echo(token)
 
 
 @app.command()
@@ -42,6 +44,8 @@ def pause(
             tx, scopes.EVERYBODY, scope=scope, automations=automation or ["all"], reason=reason,
             until=until.replace(tzinfo=UTC) if until else None, now=world.clock(),
         )  # fmt: skip
+        after = {"scope": scope, "automations": automation or ["all"], "until": until and until.isoformat()}
+        record(world, tx, "pause.begun", f"pause:{pause_id}", operator_id=scopes.owner(tx, pause_id), after=after)
     out.print(f"Pause {pause_id} is in force; slotledger resume {pause_id} ends it.")
 
 
@@ -68,7 +72,9 @@ def resume(
             show(rows, as_json, ["id", "kind", "slot_id", "would"])
             return
         with world.database.transaction() as tx:
-            scopes.resume(tx, scopes.EVERYBODY, pause_id, discard=discard or [], now=world.clock())
+            dropped = scopes.resume(tx, scopes.EVERYBODY, pause_id, discard=discard or [], now=world.clock())
+            after = {"discarded": [row["id"] for row in dropped]}
+            record(world, tx, "pause.ended", f"pause:{pause_id}", operator_id=scopes.owner(tx, pause_id), after=after)
     out.print(f"Pause {pause_id} is over.")
 
 
@@ -87,7 +93,11 @@ def approve_review(
 ) -> None:
     """Example: slotledger reviews approve 4 --choice follow"""
     with open_for_verb() as world, world.database.transaction() as tx:
-        reviewing.approve(tx, world.terms, scopes.EVERYBODY, review_id, choice, now=world.clock())
+        done = reviewing.approve(tx, world.terms, scopes.EVERYBODY, review_id, choice, now=world.clock())
+        after = {"kind": done["kind"], "choice": done["choice"]}
+        record(
+            world, tx, "review.approved", f"review:{review_id}", operator_id=done["operator_id"] or None, after=after
+        )
     out.print("Done.")
 
 
@@ -95,7 +105,11 @@ def approve_review(
 def dismiss_review(review_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
     """Example: slotledger reviews dismiss 4"""
     with open_for_verb() as world, world.database.transaction() as tx:
-        reviewing.dismiss(tx, world.terms, scopes.EVERYBODY, review_id, now=world.clock())
+        done = reviewing.dismiss(tx, world.terms, scopes.EVERYBODY, review_id, now=world.clock())
+        after = {"kind": done["kind"]}
+        record(
+            world, tx, "review.dismissed", f"review:{review_id}", operator_id=done["operator_id"] or None, after=after
+        )
     out.print("Done.")
 
 
@@ -114,6 +128,8 @@ def retry_outbox(message_id: Annotated[int, typer.Argument(metavar="ID")]) -> No
     """Example: slotledger outbox retry 17"""
     with open_for_verb() as world, world.database.transaction() as tx:
         changed = outbox.retry(tx, message_id, now=world.clock())
+        if changed:
+            record(world, tx, "outbox.retried", f"outbox:{message_id}")
     if not changed:
         fail("only what waits or is parked can be tried again", 1)
 
@@ -123,5 +139,7 @@ def park_outbox(message_id: Annotated[int, typer.Argument(metavar="ID")]) -> Non
     """Example: slotledger outbox park 17"""
     with open_for_verb() as world, world.database.transaction() as tx:
         changed = outbox.park(tx, message_id, why="parked by hand", now=world.clock())
+        if changed:
+            record(world, tx, "outbox.parked", f"outbox:{message_id}")
     if not changed:
         fail("only what is still to be done can be parked", 1)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from api import forgetting
-from api.cli.common import AsJson, err, fail, open_for_verb, out
+from api.cli.common import AsJson, err, fail, open_for_verb, out, record
 from api.wire import wire
 
 app = typer.Typer()
@@ -52,8 +52,9 @@ def erase_client(
         if not yes:
             _ask(len(shown["bookings"]), len(shown["waitlist"]))
         done = forgetting.erase(
-            world.database, world.terms, email, cancel=cancel, mail_url=world.settings.mail_url, now=now, cause=CAUSE
-        )
+            world.database, world.terms, email, cancel=cancel, mail_url=world.settings.mail_url, now=now, cause=CAUSE,
+            noted=lambda tx, done: record(world, tx, "client.erased", "client", after=asdict(done)),
+        )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(asdict(done)))
     elif done.waits_for:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api.cli.common import err, fail, open_for_verb, out
+from api.cli.common import err, fail, open_for_verb, out, record
 from ledger import sealed
 from ledger.sealed import Rotation
 
@@ -33,6 +33,8 @@ def rotate_secrets() -> None:
             tell(walk.looked, max(total, walk.looked))
             if not looked:
                 break
+        with world.database.transaction() as tx:
+            record(world, tx, "secrets.rotated", "secrets", after={"looked": walk.looked, "resealed": walk.resealed})
         old = bool(world.settings.secret_key_old)
     if walk.broken:
         names = ", ".join(sorted(set(walk.broken)))
