@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
-from api import admin, connect, health, hooks, problems, public
+from api import admin, connect, health, hooks, problems, public, rates
 from api.deps import Site
+from api.desk import doors as desk
 from api.head import HeadAsGet
 from api.limits import BodyLimit
 from api.openapi import describe
 from api.pages import routes as pages
+from api.signin import doors as signin
 from api.slot_cache import SlotCache
 
 DESCRIPTION = "Appointments from the calendar that people already use. Instants are RFC 3339 in UTC, zones IANA names."
@@ -22,8 +24,11 @@ def create_app(site: Site) -> FastAPI:
     app = _doors()
     app.state.site = site
     app.state.slot_cache = SlotCache()
+    app.state.rates = rates.rates_of(site.settings)
     app.include_router(hooks.router)
     app.include_router(connect.router)
+    signin.install(app)
+    desk.install(app)
     if site.demo:
         from api.pages import mailbox  # the demo's mailbox exists in the demo only
 
@@ -45,10 +50,13 @@ def _doors() -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url="/api/docs",
         redoc_url=None,
+        dependencies=[Depends(rates.limited)],
     )
     app.add_middleware(BodyLimit)
+    app.add_middleware(rates.WrongKeys)
     app.add_middleware(HeadAsGet)
     problems.install(app, pages.not_found)
+    rates.install(app)
     app.include_router(health.router)
     app.include_router(public.router)
     app.include_router(admin.router)

@@ -78,6 +78,7 @@ def _settings(home: Path, port: int, servers: Servers) -> Settings:
             "SLOTLEDGER_BASE_URL": base,
             "SLOTLEDGER_ALLOW_PRIVATE_NETWORKS": "true",
             "SLOTLEDGER_POLL_SECONDS": str(POLL_SECONDS),
+            "SLOTLEDGER_FORM_SECONDS": "0",
             **servers.settings,
         },
         env_file=None,

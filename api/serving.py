@@ -83,6 +83,7 @@ def _run(world: World, host: str, port: int, demo: bool) -> None:
         port=port,
         log_config=None,
         access_log=False,
+        forwarded_allow_ips=world.settings.trusted_proxies,
         lifespan="off",
         timeout_graceful_shutdown=2,
     )

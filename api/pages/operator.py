@@ -1,31 +1,28 @@
-"""An operator's look at one booking, where the links in their mails lead: opened with their key, nothing kept in the browser."""
+"""An operator's look at one booking with a key instead of a session (`api/desk/bookings.py`); the browser keeps nothing."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 
-from api import keys
-from api.deps import Here, Site
+from api import keys, rates
+from api.deps import Site
 from api.pages.render import language_of, page
-from api.pages.service import Posted
+from api.pages.service import Form
 from booking import commands, overview, queries
 from booking.errors import BookingError, NotFound
 from booking.states import Happening
 from ledger.db import Tx
 
-router = APIRouter(include_in_schema=False)
 ACTS = ("confirm", "decline", "cancel", "no_show")
 
 
-@router.get("/operator/bookings/{booking_id}")
 def ask(request: Request, booking_id: str) -> Response:
     """Ask for the key; says nothing about whether there is such a booking."""
     return _page(request, booking_id)
 
 
-@router.post("/operator/bookings/{booking_id}")
-def look(request: Request, booking_id: str, here: Here, form: Posted) -> Response:
+def look(request: Request, booking_id: str, here: Site, form: Form) -> Response:
     """Show the booking to whoever has a key to it, and do what the button says."""
     key, act, problem = form.get("key", ""), form.get("act", ""), ""
     try:
@@ -38,6 +35,7 @@ def look(request: Request, booking_id: str, here: Here, form: Posted) -> Respons
             if act in ACTS and who.writes:
                 _do(tx, here, booking_id, act, f"operator_page:{who.name}")
     except (keys.NotAllowed, NotFound):
+        rates.guessed_wrong(request)
         return _page(request, booking_id, wrong=True)
     except BookingError as error:
         problem = error.code

@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.deps import Here
-from api.pages import booking, line, operator, reminders, service
+from api.pages import booking, consent, line, reminders, service
 from api.pages.render import STATIC, language_of, page
 from booking import errors, queries
 from booking.i18n import LANGUAGES
@@ -47,7 +47,7 @@ def to_service(request: Request, operator: str, service: str, here: Here) -> Res
 def install(app: FastAPI) -> None:
     """All pages, and what they need."""
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.include_router(operator.router)
+    app.include_router(consent.router)
     app.include_router(booking.router)
     app.include_router(reminders.router)
     app.include_router(line.router)

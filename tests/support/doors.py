@@ -21,15 +21,17 @@ from tests.support.desk import TERMS, Desk
 
 @dataclass
 class Doors:
-    """A desk with its doors open. desk: the same ledger from inside; its clock is the doors'."""
+    """A desk with its doors open. desk: the same ledger from inside; its clock is the doors'. settings: without what
+    slows programs down."""
 
     desk: Desk
+    settings: Settings = field(default_factory=lambda: Settings(form_seconds=0, rate_per_minute=0))
     client: TestClient = field(init=False)
 
     def __post_init__(self) -> None:
         vault = Vault("for-tests-only-0123456789")
         accounts = Accounts(self.desk.database, vault, Endpoints(allow_private_networks=True))
-        site = Site(Settings(), self.desk.database, TERMS, vault, accounts, self.now)
+        site = Site(self.settings, self.desk.database, TERMS, vault, accounts, self.now)
         self.client = TestClient(create_app(site), raise_server_exceptions=False, follow_redirects=False)
 
     def now(self) -> datetime:

@@ -84,6 +84,8 @@ class Service:
             "SLOTLEDGER_SECRET_KEY": "for-tests-only-0123456789",
             "SLOTLEDGER_ALLOW_PRIVATE_NETWORKS": "true",
             "SLOTLEDGER_POLL_SECONDS": "1",
+            "SLOTLEDGER_RATE_PER_MINUTE": "0",
+            "SLOTLEDGER_FORM_SECONDS": "0",
             **self.extra,
         }
 

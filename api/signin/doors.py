@@ -1,0 +1,15 @@
+"""Where the pages to sign in are."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from api.signin import account, pages, routes
+
+
+def install(app: FastAPI) -> None:
+    """The sign-in page, everybody's own account, and what is answered where one may not pass."""
+    pages.install(app)
+    app.include_router(routes.router)
+    for door in ("operator", "admin"):
+        app.include_router(account.router, prefix=f"/{door}")

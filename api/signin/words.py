@@ -1,0 +1,87 @@
+"""What the desk calls things, in the reader's language."""
+
+from __future__ import annotations
+
+from booking.i18n import catalog, marked
+
+_WORDS: dict[str, dict[str, str]] = {
+    "review": {
+        "promotion": marked("A seat became free while the line was paused"),
+        "move": marked("An appointment was moved in the calendar to a time that does not fit"),
+        "overlap": marked("Another event lies over an appointment"),
+        "bulk_deletion": marked("Many appointments vanished from the calendar at once"),
+        "calendar_emptied": marked("A calendar is suddenly empty"),
+        "counter": marked("A client asks for another time"),
+        "reply": marked("An answer from a client's calendar is not clear"),
+        "late_decline": marked("A client declined after the time for it"),
+        "failed_address": marked("A mail address does not take our mail"),
+        "reconnect": marked("A calendar account must be connected again"),
+        "channel_silent": marked(
+            "A calendar has stopped telling us about changes; it is read every few minutes instead"
+        ),
+        "webhook": marked("A receiver of our notices does not answer"),
+    },
+    "choice": {
+        "promotion:next": marked("Give it to the first in line"),
+        "move:follow": marked("Move the appointment there after all"),
+        "move:restore": marked("Put the event back"),
+        "overlap:cancel": marked("Cancel the appointment"),
+        "bulk_deletion:cancel": marked("They were meant: cancel these appointments"),
+        "calendar_emptied:accept": marked("Yes, it is empty"),
+        "counter:follow": marked("Move the appointment to that time"),
+        "reply:cancel": marked("Cancel the appointment"),
+        "late_decline:cancel": marked("Cancel the appointment"),
+        "webhook:resume": marked("Send what was missed"),
+    },
+    "dismiss": {
+        "promotion": marked("Open it to everybody"),
+        "move": marked("Leave the appointment where it is"),
+        "overlap": marked("Leave it as it is"),
+        "bulk_deletion": marked("Keep them and put them back into the calendar"),
+        "calendar_emptied": marked("No, go on with what was known"),
+        "counter": marked("Keep the present time"),
+        "": marked("Put away"),
+    },
+    "automation": {
+        "cancel": marked("cancellations from the calendar"),
+        "move": marked("moves from the calendar"),
+        "promote": marked("giving free seats to the line"),
+        "no_show": marked("what follows a missed appointment"),
+        "remind": marked("reminders"),
+        "push": marked("writing into calendars"),
+    },
+    "would": {
+        "RemoteCancellation": marked("would cancel the appointment"),
+        "RemoteMove": marked("would move the appointment"),
+        "PromoteWaitlist": marked("would give a free seat to the first in line"),
+        "TimeFreed": marked("would give free time to the line and open the rest"),
+        "PushEvent": marked("would write the calendar entry"),
+        "": marked("would be done"),
+    },
+    "connection": {
+        "ok": marked("works"),
+        "stale": marked("could not be read lately"),
+        "reconnect": marked("must be connected again"),
+        "disabled": marked("switched off"),
+    },
+    "problem": {
+        "slot_taken": marked("That time is no longer free."),
+        "too_late": marked("It is too late for that."),
+        "does_not_fit": marked("It does not fit there."),
+        "invalid": marked("Something in the form is not right."),
+        "": marked("That is not possible any more."),
+    },
+    "method": {
+        "password": marked("password"),
+        "passkey": marked("passkey"),
+        "google": "Google",
+        "microsoft": "Microsoft",
+    },
+}
+
+
+def word(kind: str, key: str, language: str) -> str:
+    """The name of `key` among words of that kind; the general one, or the key itself, for what has no name yet."""
+    words = _WORDS[kind]
+    text = words.get(key) or words.get("")
+    return catalog(language).gettext(text) if text else key.rpartition(":")[2].replace("_", " ")
