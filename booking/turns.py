@@ -33,6 +33,7 @@ from ledger.tables import Operator, Turn
 
 PAUSED_CHECK = timedelta(seconds=30)
 _AT_ONCE = timedelta(days=7)
+_LIMITED_WEEK = timedelta(days=11)  # all that a limit may have kept closed, and what lies around it
 _INSTANT = timedelta(microseconds=1)
 _E = WaitlistEntry
 
@@ -108,17 +109,18 @@ def _serve_line(
     tx: Tx, terms: Terms, offering: Offering, windows: Iterable[Period], *, now: datetime, cause: str
 ) -> int:
     served = 0
+    at_once = _LIMITED_WEEK if offering.rules.is_limited else _AT_ONCE
     for window in windows:
         rest: Period | None = window
         while rest is not None:
-            found = _next_pair(tx, offering, Period(rest.start, min(rest.end, rest.start + _AT_ONCE)), now)
+            found = _next_pair(tx, offering, Period(rest.start, min(rest.end, rest.start + at_once)), now)
             if found is not None:
                 _give(tx, terms, *found, now=now, cause=cause)
                 served += 1
                 # Who wanted nothing of what lay before wants nothing of it now: go on where the last one was served.
-                rest = Period(found[1].period.start, rest.end)
+                rest = rest if offering.rules.is_limited else Period(found[1].period.start, rest.end)
             else:
-                after = rest.start + _AT_ONCE
+                after = rest.start + at_once
                 rest = Period(after, rest.end) if after < rest.end else None
     return served
 
@@ -129,7 +131,8 @@ def _somebody_fits(tx: Tx, offering: Offering, windows: Iterable[Period], now: d
 
 def _next_pair(tx: Tx, offering: Offering, window: Period, now: datetime) -> tuple[Offering, Start, Any] | None:
     """The earliest free start in the window that somebody waits for, with whom and how long, and the first in line whom
-    it fits. Of several lengths or members of a team at that start: what the first in line wants."""
+    it fits. Of several lengths or members of a team at that start: what the first in line wants. With a limit it is the
+    day or week that is scarce: there what the first in line wants of all starts."""
     ahead = window.intersection(Period(now, now + offering.rules.horizon))
     if ahead is None:
         return None
@@ -138,13 +141,17 @@ def _next_pair(tx: Tx, offering: Offering, window: Period, now: datetime) -> tup
         for start in times.starts(tx, each, ahead, now, for_the_line=True):
             if start.state is SlotState.OPEN and start.period.start > now:
                 listed.setdefault(start.period.start, []).append((each, start))
-    for at in sorted(listed):
-        fitting = [(*pair, entry) for pair in listed[at] if (entry := line.first_fitting(tx, *pair)) is not None]
+    lists = [[pair for at in sorted(listed) for pair in listed[at]]] if offering.rules.is_limited else []
+    for pairs in lists or (listed[at] for at in sorted(listed)):
+        fitting = [(*pair, entry) for pair in pairs if (entry := line.first_fitting(tx, *pair)) is not None]
         if fitting:
             each, start, entry = min(fitting, key=lambda f: (-f[2].priority, f[2].id))
             if offering.choices and entry.member_id is None:
                 whole = offering.lasting(each.minutes)
-                each, start = times.choose(tx, whole, at, entry.seats, now, for_the_line=True) or (each, start)
+                each, start = times.choose(tx, whole, start.period.start, entry.seats, now, for_the_line=True) or (
+                    each,
+                    start,
+                )
             return each, start, entry
     return None
 
@@ -349,12 +356,12 @@ def roll(tx: Tx, now: datetime) -> int:
     somebody = sa.exists().where(_E.service_id == Service.id, _E.status == sa.literal_column("'waiting'"))
     offered = sa.select(Service.id, Service.operator_id).join(Operator, Operator.id == Service.operator_id)
     offered = offered.where(Service.active, Operator.active, somebody)
-    waited_for = dict(tx.execute(offered).tuples().all())
+    waited_for = {service_id: owner for service_id, owner in tx.execute(offered)}  # noqa: C416 -- a row is no pair
     rows = tx.execute(
         sa.select(Turn.service_id, sa.func.min(Turn.operator_id), sa.func.min(Turn.starts_at))
         .where(Turn.ends_at.is_(None))
         .group_by(Turn.service_id)
-    ).tuples()
+    )
     seen = {service_id: (operator_id, until) for service_id, operator_id, until in rows}
     due = {operator_id for service_id, (operator_id, _) in seen.items() if service_id not in waited_for}
     for service_id, owner in waited_for.items():

@@ -69,10 +69,15 @@ class Rules:
         near = self.duration + self.buffer_before + self.buffer_after
         return max(near, _WEEK if self.limit_per_week else _LONG_DAY if self.limit_per_day else near)
 
+    @property
+    def is_limited(self) -> bool:
+        """Is the number of slots in a day or week limited?"""
+        return bool(self.limit_per_day or self.limit_per_week)
+
     def touched(self, period: Period) -> Period:
         """Where something may become free when what lay in `period` goes: with a limit all of its days or weeks, and a
         little around them."""
-        if not self.limit_per_day and not self.limit_per_week:
+        if not self.is_limited:
             return period
         zone = ZoneInfo(self.timezone)
         first, last = (moment.astimezone(zone).date() for moment in (period.start, period.end))
@@ -211,7 +216,7 @@ def _is_another_length(rules: Rules, slot: TakenSlot) -> bool:
 
 def _limits(rules: Rules, own: Iterable[TakenSlot]) -> Callable[[datetime], bool]:
     """Has the day or week of a start all the slots already that it may have?"""
-    if not rules.limit_per_day and not rules.limit_per_week:
+    if not rules.is_limited:
         return lambda _: False
     zone = ZoneInfo(rules.timezone)
     slots = [slot.period.start.astimezone(zone).date() for slot in own]
