@@ -22,7 +22,7 @@ from ledger.tables import Operator, Slot
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 RESERVED = frozenset(
     {"en", "hu", "de", "fr", "es", "it", "ar", "b", "w", "api", "admin", "operator", "connect", "hooks", "demo", "static",
-     "livez", "readyz", "metrics", "login", "logout", "embed"}
+     "livez", "readyz", "metrics", "login", "logout", "embed", "consent"}
 )  # fmt: skip
 
 

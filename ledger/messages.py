@@ -361,15 +361,6 @@ class ForgetClient(Message):
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetClient(Message):
-    """Erase a client when the mails about them have gone out, at `until` at the latest. whose: one of their bookings, or
-    ``entry:ID``, a place in line; their address is not named here."""
-
-    whose: str
-    until: datetime
-
-
 # --- to who listens ---------------------------------------------------------------------------------------------
 
 
@@ -409,7 +400,6 @@ KINDS: dict[str, type[Message]] = {
         GuestDeclined, GuestAccepted, TimeFreed,
         ClientReply, ClientDeclined, ClientCounter, ClientRefresh, MailBounced,
         PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, SendMail,
-        ForgetClient,
         ForgetClient,
         SendWebhook, CatchUpWebhook,
     )

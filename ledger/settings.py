@@ -6,6 +6,7 @@ Order of precedence: environment, ``.env`` in the working directory, default.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -56,6 +57,7 @@ class Settings:
     allow_private_networks: bool = False
     poll_seconds: int = 300
     log_format: str = ""
+    pixel_id: str = ""
     trusted_proxies: str = "127.0.0.1,::1"
     rate_per_minute: int = 600
     form_seconds: int = 1
@@ -159,6 +161,8 @@ def _parsed(name: str, text: str) -> object:
         return text.rstrip("/")
     if name == "mail_from" and (text.count("@") != 1 or any(c.isspace() or c in "<>,;" for c in text)):
         raise BadSettings(f"{variable} must be one mail address, not {text!r}")
+    if name == "pixel_id" and text and not re.fullmatch(r"BP-[A-Za-z0-9]{10}-[0-9]{2}", text):
+        raise BadSettings(f"{variable} must be a Barion Pixel id like BP-0000000000-00, not {text!r}")
     if name == "log_format" and text not in {"", "console", "json"}:
         raise BadSettings(f"{variable} must be console or json, not {text!r}")
     if name in {"secret_key", "secret_key_old"} and text and len(text) < SHORTEST_KEY:

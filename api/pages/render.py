@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment
 
+from api.pages.tracker import allowed, tracker_on
 from api.pages.words import day_name, happening, month_name, status_name, weekday_name, weekdays
 from booking.i18n import LANGUAGES, direction, environment, language_name, pick
 
@@ -49,6 +50,9 @@ def page(
 ) -> HTMLResponse:
     """One page. values: what the template shows; it also knows ``language``, ``direction``, ``path`` and ``site``."""
     site = request.app.state.site
+    tracker = tracker_on(request, template)
+    policy = allowed(HEADERS["Content-Security-Policy"], tracker)
+    own = {"Content-Security-Policy": policy, **({"Vary": "Cookie"} if tracker else {})}
     text = (
         templates()
         .get_template(template)
@@ -59,10 +63,11 @@ def page(
             query=request.url.query,
             elsewhere=_elsewhere(request, language),
             demo=site.demo,
+            tracker=tracker,
             **values,
         )
     )
-    return HTMLResponse(text, status, {**HEADERS, "Content-Language": language, **(headers or {})})
+    return HTMLResponse(text, status, {**HEADERS, **own, "Content-Language": language, **(headers or {})})
 
 
 def language_of(request: Request) -> str:

@@ -82,6 +82,8 @@ def test_an_unknown_name_is_refused_wherever_it_stands(name: str, tmp_path: Path
         ("POLL_SECONDS", "5.5"),
         ("POLL_SECONDS", ""),
         ("LOG_FORMAT", "xml"),
+        ("PIXEL_ID", "BPT-0123456789-01"),
+        ("PIXEL_ID", 'BP-0123456789-01"><script>'),
         ("RATE_PER_MINUTE", "-1"),
         ("RATE_PER_MINUTE", "many"),
         ("FORM_SECONDS", "61"),

@@ -33,10 +33,18 @@ def test_the_same_message_is_kept_once(tmp_path: Path) -> None:
 def test_what_names_an_address_can_be_forgotten(tmp_path: Path) -> None:
     folder = MailFolder(tmp_path)
     send(folder, compose(MAIL))
-    send(folder, compose(replace(MAIL, message_id="<2@x.example>", recipient="kata@example.org", calendar=None, method=None)))
+    send(
+        folder,
+        compose(replace(MAIL, message_id="<2@x.example>", recipient="kata@example.org", calendar=None, method=None)),
+    )
     text = "Grüße! Es kommt KATA@example.org mit."  # what is not ASCII is encoded on its way
     send(folder, compose(replace(MAIL, message_id="<3@x.example>", text=text, calendar=None, method=None)))
-    assert [folder.forget(who) for who in ("", "nobody@example.org", " Kata@Example.org", "kata@example.org")] == [0, 0, 2, 0]
+    assert [folder.forget(who) for who in ("", "nobody@example.org", " Kata@Example.org", "kata@example.org")] == [
+        0,
+        0,
+        2,
+        0,
+    ]
     assert len(folder.listing()) == 1
 
 
