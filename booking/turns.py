@@ -43,10 +43,12 @@ def seats_freed(tx: Tx, terms: Terms, freed: Sequence[Freed], *, now: datetime, 
     for each in freed:
         if each.period.start <= now:
             continue
+        scope = _scope_of(each)
         if pauses.is_paused(
-            tx, "promote", now=now, operator_id=each.operator_id, service_id=each.service_id, slot_id=each.slot_id
-        ):
-            _keep(tx, each, now=now, cause=cause)
+            tx, "promote", now=now, operator_id=scope.operator_id, service_id=scope.service_id, slot_id=scope.slot_id,
+            booking_id=scope.booking_id,
+        ):  # fmt: skip
+            _keep(tx, each, scope, now=now, cause=cause)
         else:
             serve(tx, terms, each.people, [each.block], first=each.service_id, now=now, cause=cause)
 
@@ -246,7 +248,15 @@ def promote_named(tx: Tx, terms: Terms, entry_id: int, period: Period, *, now: d
     return promote(tx, terms, *found, entry, now=now, cause=cause)
 
 
-def _keep(tx: Tx, freed: Freed, *, now: datetime, cause: str) -> None:
+def _scope_of(freed: Freed) -> outbox.Scope:
+    """Where seats belong that came free: to the slot and the booking they were of, whatever keeps them now."""
+    kind, _, booking_id = freed.holder.partition(":")
+    return outbox.Scope(
+        freed.operator_id, freed.service_id, freed.slot_id, booking_id if kind == "booking" else None
+    )
+
+
+def _keep(tx: Tx, freed: Freed, scope: outbox.Scope, *, now: datetime, cause: str) -> None:
     holder = f"kept:{secrets.token_hex(8)}"
     slot_id = claims.claim(
         tx,
@@ -261,7 +271,6 @@ def _keep(tx: Tx, freed: Freed, *, now: datetime, cause: str) -> None:
         mates=freed.mates,
     )
     if slot_id is not None:
-        scope = outbox.Scope(freed.operator_id, freed.service_id, slot_id)
         outbox.append(tx, PromoteWaitlist(freed.operator_id, holder), now=now, scope=scope, cause=cause)
         reviews.ask(
             tx, "promotion", f"promotion:{holder}", now=now, operator_id=freed.operator_id, slot_id=slot_id,
