@@ -62,7 +62,9 @@ def bookings(
             sa.or_(Booking.starts_at < moment, sa.and_(Booking.starts_at == moment, Booking.id < last_id))
         )
     rows = [dict(r._mapping) for r in tx.execute(query)]
-    more = f"{rows[limit - 1]['start'].isoformat()}_{rows[limit - 1]['id']}" if len(rows) > limit else ""
+    # Z: the cursor is to stand in an address as it is.
+    last_row = rows[limit - 1] if len(rows) > limit else None
+    more = f"{last_row['start'].isoformat().replace('+00:00', 'Z')}_{last_row['id']}" if last_row else ""
     return rows[:limit], more
 
 

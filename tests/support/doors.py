@@ -44,8 +44,8 @@ class Doors:
             return keys.create_token(tx, name=scope, scope=scope, now=self.desk.now)
 
     def admin(self, method: str, path: str, *, scope: str = "admin", token: str = "", **options: Any) -> Any:
-        """A call of the admin API."""
-        headers = {"Authorization": f"Bearer {token or self.token(scope)}"}
+        """A call of the admin API. headers_more: beside the key."""
+        headers = {"Authorization": f"Bearer {token or self.token(scope)}", **options.pop("headers_more", {})}
         return self.client.request(method, f"/api/v1/admin{path}", headers=headers, **options)
 
 
