@@ -20,11 +20,19 @@ from ledger.tables import Review, SlotEvent
 
 
 def give_kept_seat(
-    tx: Tx, terms: Terms, operator_id: int, holder: str, *, entry_id: int, now: datetime, cause: str
+    tx: Tx,
+    terms: Terms,
+    operator_id: int,
+    holder: str,
+    *,
+    entry_id: int,
+    now: datetime,
+    cause: str,
+    by_hand: bool = True,
 ) -> None:
     """A seat that was kept while promotion was paused goes to the line, or to the person that a human names.
 
-    entry_id: 0 for the first who fits. Idempotent: a seat that isn't kept any more is nobody's business. Raises
+    entry_id: 0 for the first who fits. by_hand: whatever else is paused. Idempotent: a seat that isn't kept any more is nobody's business. Raises
     `NotPossible` where that person can't take it; the seat stays kept then.
     """
     claims.lock_operator(tx, operator_id)
@@ -37,7 +45,8 @@ def give_kept_seat(
         if freed.seats > taken:  # the rest is as it was: for the line, or kept
             waitlist.seats_freed(tx, terms, [replace(freed, seats=freed.seats - taken)], now=now, cause=cause)
         return
-    waitlist.serve(tx, terms, freed.people, [freed.block], first=freed.service_id, now=now, cause=cause, by_hand=True)
+    block, first = [freed.block], freed.service_id
+    waitlist.serve(tx, terms, freed.people, block, first=first, now=now, cause=cause, by_hand=by_hand)
 
 
 def open_kept_seat(tx: Tx, operator_id: int, holder: str) -> None:

@@ -179,7 +179,9 @@ def _(message: TimeFreed, tx: Tx, terms: Terms, now: datetime, cause: str) -> No
 
 @_react.register
 def _(message: PromoteWaitlist, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
-    judgement.give_kept_seat(tx, terms, message.operator_id, message.holder, entry_id=0, now=now, cause=cause)
+    judgement.give_kept_seat(
+        tx, terms, message.operator_id, message.holder, entry_id=0, now=now, cause=cause, by_hand=False
+    )
     judgement.close_review(tx, message.holder, now=now)
 
 

@@ -251,9 +251,7 @@ def promote_named(tx: Tx, terms: Terms, entry_id: int, period: Period, *, now: d
 def _scope_of(freed: Freed) -> outbox.Scope:
     """Where seats belong that came free: to the slot and the booking they were of, whatever keeps them now."""
     kind, _, booking_id = freed.holder.partition(":")
-    return outbox.Scope(
-        freed.operator_id, freed.service_id, freed.slot_id, booking_id if kind == "booking" else None
-    )
+    return outbox.Scope(freed.operator_id, freed.service_id, freed.slot_id, booking_id if kind == "booking" else None)
 
 
 def _keep(tx: Tx, freed: Freed, scope: outbox.Scope, *, now: datetime, cause: str) -> None:

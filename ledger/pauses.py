@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ledger.db import Tx
-from ledger.tables import OutboxMessage, Pause, PauseItem
+from ledger.tables import OutboxMessage, Pause, PauseItem, Seat
 
 AUTOMATIONS = ("cancel", "move", "promote", "no_show", "remind", "push")
 LOOKING_AGAIN = ("TimeFreed",)
@@ -90,9 +90,7 @@ def holding(row: type[OutboxMessage], now: datetime | sa.BindParameter[datetime]
     """SQL condition: a pause in force covers this outbox row. now: an instant, or a parameter to be given later."""
     item = PauseItem
     return sa.exists().where(
-        item.automation == row.automation,
-        sa.or_(item.until.is_(None), item.until > now),
-        sa.or_(item.scope_key == "global", *(named(item, prefix, column) for prefix, column in _scopes(row))),
+        item.automation == row.automation, sa.or_(item.until.is_(None), item.until > now), _covers(item, row)
     )
 
 
@@ -100,11 +98,7 @@ def held(tx: Tx, pause_id: int) -> list[dict[str, Any]]:
     """What waits behind a pause, in the order in which it would run: outbox rows as `outbox.listing` shows them. What
     was begun before the pause runs to its end and isn't here."""
     row, item = OutboxMessage, PauseItem
-    covers = sa.exists().where(
-        item.pause_id == pause_id,
-        item.automation == row.automation,
-        sa.or_(item.scope_key == "global", *(named(item, prefix, column) for prefix, column in _scopes(row))),
-    )
+    covers = sa.exists().where(item.pause_id == pause_id, item.automation == row.automation, _covers(item, row))
     query = (
         sa.select(row.id, row.kind, row.body, row.automation, row.operator_id, row.service_id, row.slot_id, row.booking_id,
                   row.cause, row.created_at)
@@ -138,6 +132,16 @@ def listing(tx: Tx, *, now: datetime) -> list[dict[str, Any]]:
 def named(item: type[PauseItem], prefix: str, column: Any) -> sa.ColumnElement[bool]:
     """SQL condition: the pause's scope is that row's operator, service, slot or booking."""
     return item.scope_key == sa.literal(prefix + ":") + sa.cast(column, sa.String)
+
+
+def _covers(item: type[PauseItem], row: type[OutboxMessage]) -> sa.ColumnElement[bool]:
+    """What is about a whole slot is about each booking in it: an event can't be deleted or dragged for some of them."""
+    in_the_slot = sa.exists().where(Seat.slot_id == row.slot_id, Seat.holder == item.scope_key)
+    return sa.or_(
+        item.scope_key == "global",
+        *(named(item, prefix, column) for prefix, column in _scopes(row)),
+        sa.and_(row.booking_id.is_(None), in_the_slot),
+    )
 
 
 def _scopes(row: type[OutboxMessage]) -> list[tuple[str, Any]]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from ledger import outbox, pauses
+from ledger import claims, outbox, pauses
 from ledger.db import Database, Tx
 from ledger.messages import PromoteWaitlist, PushEvent, RemoteCancellation, SendMail
 from ledger.outbox import Scope
+from tests.support import books
 
 EVERYTHING: dict[str, Any] = {"operator_id": 1, "service_id": 2, "slot_id": 3, "booking_id": "b1"}
 
@@ -40,6 +41,22 @@ def test_a_pause_covers_its_scope_and_nothing_else(
         assert [row["kind"] for row in pauses.held(tx, held)] == (["RemoteCancellation"] if covers else [])
         leased = {kind for _, kind in outbox.lease(tx, now=now)}
     assert leased == ({"PushEvent"} if covers else {"PushEvent", "RemoteCancellation"})
+
+
+def test_what_is_about_a_slot_is_about_each_booking_in_it(database: Database, now: datetime) -> None:
+    with database.transaction() as tx:
+        owner = books.operator(tx, now)
+        claims.lock_operator(tx, owner)
+        slot = claims.claim(
+            tx, operator_id=owner, service_id=2, period=books.hours(now, 9, 10), block=books.hours(now, 9, 10), capacity=2,
+            holder="booking:b1", seats=1, now=now,
+        )  # fmt: skip
+        outbox.append(tx, RemoteCancellation(1, slot or 0), now=now, scope=Scope(owner, 2, slot))
+        held, other = pause(tx, now, "booking", "b1"), pause(tx, now, "booking", "b2")
+        assert [len(pauses.held(tx, one)) for one in (held, other)] == [1, 0]
+        assert outbox.lease(tx, now=now) == []
+        claims.release(tx, "booking:b1", operator_id=owner)  # it isn't in that slot any more
+        assert len(outbox.lease(tx, now=now)) == 1
 
 
 def test_who_is_asked_without_a_scope_is_held_by_a_global_pause_alone(database: Database, now: datetime) -> None:
