@@ -6,7 +6,7 @@ PORT ?= 8000
 PACKAGES := connectors ledger sync booking workers api
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-reset test lint serve scenarios chaos bench browser openapi i18n lock clean
+.PHONY: help demo demo-reset test lint serve scenarios chaos bench browser screenshots openapi i18n lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -71,3 +71,6 @@ scenarios: $(VENV)/test.stamp ## the whole completion matrix and whole stories; 
 
 browser: $(VENV)/test.stamp ## the pages in a real Chromium
 	BROWSER=required $(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
+
+screenshots: $(VENV)/test.stamp ## write the pictures of pages and mails into docs/screenshots
+	SCREENSHOTS=docs/screenshots BROWSER=required $(BIN)/python -m pytest tests/browser -k pictures

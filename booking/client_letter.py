@@ -26,6 +26,7 @@ class ClientLetter:
         self.words = matter.offering.spec.text(self.reader.language)
         self.service = one_line(self.words.title)
         self.operator = one_line(matter.offering.operator_name)
+        self.link = matter.offering.spec.link if matter.joins else ""
 
     # --- parts --------------------------------------------------------------------------------------------------
 
@@ -61,13 +62,13 @@ class ClientLetter:
 
     def facts(self, *, times: tuple[Fact, ...] | None = None) -> tuple[Fact, ...]:
         """Service, time, place, seats, price. times: instead of the booked time."""
-        gettext, spec = self.reader.gettext, self.matter.offering.spec
+        gettext = self.reader.gettext
         found = [Fact(gettext("Service"), (self.service,)), *((self.when(),) if times is None else times)]
         found.append(Fact(gettext("With"), (self.operator,)))
         if self.words.place:
             found.append(Fact(gettext("Where"), (one_line(self.words.place),)))
-        if spec.link:
-            found.append(Fact(gettext("Online"), (spec.link,), href=spec.link))
+        if self.link:
+            found.append(Fact(gettext("Online"), (self.link,), href=self.link))
         if self.matter.seats > 1:
             found.append(Fact(gettext("Places"), (str(self.matter.seats),)))
         if self.words.price:
@@ -76,8 +77,8 @@ class ClientLetter:
 
     def when(self) -> Fact:
         """The booked time, on the reader's clock and on the operator's where that shows something else."""
-        at = self.matter.at
-        return Fact(self.reader.gettext("When"), self.reader.when(at.start, at.end, home=self.matter.offering.timezone))
+        at, home = self.matter.at, self.matter.offering.timezone
+        return Fact(self.reader.gettext("When"), self.reader.when(at.start, at.end, home=home), strong=2)
 
     def brief(self) -> str:
         """Short day and time, for the subject."""
@@ -131,8 +132,8 @@ class ClientLetter:
         about = Appointment(
             title=entry_title(self.words, self.operator),
             period=matter.at,
-            place=one_line(self.words.place) or matter.offering.spec.link,
-            details=bare_details(matter.offering.spec.link, self.manage()),
+            place=one_line(self.words.place) or self.link,
+            details=bare_details(self.link, self.manage()),
         )
         links = add_links(about, self.terms.invite_url(matter.token))
         return (Aside(self.reader.gettext("Not in your calendar yet? Add it by hand"), links),)

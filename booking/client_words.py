@@ -203,7 +203,7 @@ def _promoted(say: ClientLetter) -> Body:
 
 def _waitlisted(say: ClientLetter) -> Body:
     gettext, matter = say.reader.gettext, say.matter
-    times = [Fact(gettext("You are waiting for"), say.wish(matter.wish))] if matter.wish else []
+    times = [Fact(gettext("You are waiting for"), say.wish(matter.wish), strong=2)] if matter.wish else []
     if matter.position:
         times.append(Fact(gettext("Your place in line"), (str(matter.position),)))
     promise = (
@@ -233,7 +233,9 @@ def _left_line(say: ClientLetter) -> Body:
         gettext("No longer waiting: %(service)s", service=say.service),
         gettext("You are no longer on the waiting list"),
         gettext("The attached message takes it out of your calendar.") if matter.method else "",
-        facts=say.facts(times=(Fact(gettext("You were waiting for"), say.wish(matter.wish)),) if matter.wish else ()),
+        facts=say.facts(
+            times=(Fact(gettext("You were waiting for"), say.wish(matter.wish), strong=2),) if matter.wish else ()
+        ),
         actions=say.again(),
     )
 
@@ -281,7 +283,7 @@ def _reminder(say: ClientLetter) -> Body:
         if matter.changeable
         else "",
         actions=(() if matter.attendance_confirmed else confirm) + say.change(),
-        asides=(Aside(gettext("No reminders any more?"), ((gettext("Turn reminders off"), say.reminders()),)),),
+        asides=(Aside("", ((gettext("Turn reminders off"), say.reminders()),)),),
     )
 
 

@@ -198,6 +198,7 @@ def _booked(tx: Tx, about: About, row: Any, message: SendMail, now: datetime) ->
         reason=row.reason if about is About.CANCELLED_BY_CLIENT else "",
         method=_method(tx, about, row) if message.audience == "client" else None,
         native=invites and row.voice != "service",
+        joins=row.status == Status.CONFIRMED,
         changeable=_changeable(offering, row.starts_at, now),
         attendance_confirmed=row.attendance_confirmed_at is not None,
     )
@@ -295,6 +296,7 @@ def _waiting(tx: Tx, about: About, entry: Any, offer_id: int) -> Matter | None:
         seats=entry.seats,
         period=_wished(entry, offering) if offer is None else Period(offer.starts_at, offer.ends_at),
         until=None if offer is None else offer.expires_at,
+        joins=False,
         wish=wish,
         accept=entry.accept,
         waiting=entry.status == "waiting",

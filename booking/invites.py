@@ -86,6 +86,7 @@ def _invite(
 ) -> Invite:  # fmt: skip
     words = offering.spec.text(row.language)
     operator = one_line(offering.operator_name)
+    link = offering.spec.link if status == "CONFIRMED" else ""  # how to join is for those who come
     return Invite(
         uid=row.uid,
         sequence=sequence,
@@ -97,8 +98,8 @@ def _invite(
         organizer_name=operator,
         attendee_email=row.client_email,
         attendee_name=courteous_name(row.client_name),
-        description=calendar_text(row.language, words, offering.spec.link, url),
-        location=one_line(words.place) or offering.spec.link,
+        description=calendar_text(row.language, words, link, url),
+        location=one_line(words.place) or link,
         url=url,
         status=status,
         transparent=transparent,

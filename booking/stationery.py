@@ -39,7 +39,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """Small links below, for the few who need them."""
+    """Small links below, for the few who need them. label: ``""`` where they speak for themselves."""
 
     label: str
     links: tuple[tuple[str, str], ...]

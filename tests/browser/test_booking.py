@@ -99,7 +99,7 @@ def test_no_page_is_wider_than_a_phone(anna: Practice, chromium: object, languag
 
 
 def test_pictures_for_the_readme(anna: Practice, chromium: object) -> None:
-    """Written only when asked for: SCREENSHOTS=docs/screenshots make browser."""
+    """Written only when asked for: `make screenshots`."""
     folder = os.environ.get("SCREENSHOTS")
     if not folder:
         pytest.skip("SCREENSHOTS names no folder")

@@ -28,7 +28,7 @@ from connectors.ical import scheduling
 from connectors.ical.itip import OrganizerMessage
 from connectors.mail import imip
 from ledger.messages import SendMail
-from tests.support.correspondence import PEOPLE, TITLES, Correspondence, Sent
+from tests.support.correspondence import PEOPLE, SPEC, TITLES, Correspondence, Sent
 from tests.support.databases import migrated
 from workers.mail import to_mail
 
@@ -42,6 +42,7 @@ NOBODY_SENDS = {
     About.CANCELLED_BY_OPERATOR: "they cancelled it themselves",
     About.PROPOSAL: "they proposed it themselves",
     About.REMINDER: "their calendar reminds them",
+    About.REVIEW: "nothing went wrong in these days; tests/unit/workers/test_mail.py has it",
 }
 """Mails to operators that have words, for who wants them, and are not asked for by any command."""
 
@@ -246,6 +247,16 @@ def test_the_facts_are_there(mails: list[Sent], practice: Correspondence) -> Non
             assert title in mail.field("SUMMARY"), mail
             assert mail.field("LOCATION").replace("\\,", ",") == place, mail
             assert mail.field("URL") in mail.text or mail.method == "CANCEL", mail
+
+
+def test_how_to_join_is_for_those_who_come(mails: list[Sent]) -> None:
+    come = (
+        About.BOOKED, About.APPROVED, About.MOVED, About.MOVED_BY_CLIENT, About.PROMOTED, About.REMINDER,
+        About.ATTENDANCE, About.PROPOSAL, About.COUNTER_DECLINED,
+    )  # fmt: skip
+    for mail in (m for m in mails if m.audience == "client"):
+        assert (SPEC["link"] in mail.text) == (mail.about in come), mail
+        assert (SPEC["link"] in mail.field("DESCRIPTION")) == (bool(mail.method) and mail.about in come), mail
 
 
 def western(text: str) -> str:

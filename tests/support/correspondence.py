@@ -20,7 +20,9 @@ from lxml import html as lxml_html
 
 from api import reviewing
 from booking import commands, setup, waitlist
-from booking.catalogue import offering
+from booking.catalogue import offering, offering_by_id
+from booking.complete import row_of
+from booking.ending import end
 from booking.invitation import waitlist_mail
 from booking.letters import About
 from booking.replies import scope_of_fact
@@ -29,7 +31,7 @@ from connectors.emulators.mailclient import propose
 from connectors.mail.folder import MailFolder
 from connectors.mail.imip_incoming import parse_incoming
 from connectors.model import Period
-from ledger import outbox, reviews
+from ledger import claims, outbox, reviews
 from ledger.db import Database
 from ledger.messages import Message, RemoteMove, SendMail
 from ledger.tables import Delivery, SlotEvent
@@ -371,10 +373,17 @@ class Correspondence:
     def _the_day_itself(self) -> None:
         """Reminders go, requests expire; somebody didn't come."""
         booking = self.book("Ottilie", self.at(16, 0))
+        self.say(SendMail(booking, 0, About.ATTENDANCE, "client"))
+        unconfirmed = self.book("Rosamund", self.at(15, 0))
+        with self.database.transaction() as tx:
+            row = row_of(tx, unconfirmed)
+            claims.lock_operator(tx, row.operator_id)
+            end(
+                tx, self.terms, offering_by_id(tx, row.service_id), [row], Happening.CANCEL,
+                about=About.CANCELLED_UNCONFIRMED, now=self.now, cause="test", tell_operator=True,
+            )  # fmt: skip
+        self.run()
         self.wait_until(self.at(17, 0))
+        self.say(SendMail(booking, 0, About.NO_SHOW, "operator"))
         self.do(commands.mark, booking, Happening.NO_SHOW)
-        with self.database.reading() as tx:
-            revision = tx.execute(
-                sa.text("SELECT revision FROM booking WHERE id = :id").bindparams(id=booking)
-            ).scalar_one()
-        self.say(SendMail(booking, revision, About.NO_SHOW, "client"))
+        self.say(SendMail(booking, 0, About.NO_SHOW, "client"))
