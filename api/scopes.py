@@ -17,9 +17,13 @@ EVERYBODY = Caller("command line", None, writes=True, admin=True, kind="cli")
 _MEANS = {
     "RemoteCancellation": "would cancel the bookings of this slot",
     "RemoteMove": "would move the bookings of this slot",
+    "GuestDeclined": "would cancel this client's booking",
+    "ClientDeclined": "would cancel this client's booking",
     "PromoteWaitlist": "would give a freed seat to the first in line",
     "TimeFreed": "would give freed time to the line and open the rest",
     "PushEvent": "would write the calendar event",
+    "SweepEvent": "would remove a doubled calendar event",
+    "RemindBooking": "would remind this client",
 }
 
 
@@ -103,10 +107,10 @@ def owner(tx: Tx, pause_id: int) -> int | None:
     return _owner(tx, shown(tx, pause_id))
 
 
-def preview(tx: Tx, who: Caller, pause_id: int) -> list[dict[str, Any]]:
+def preview(tx: Tx, who: Caller, pause_id: int, *, now: datetime) -> list[dict[str, Any]]:
     """What waits behind it: each message with what it would do. Raises `NotFound`."""
     _mine(tx, who, pause_id)
-    return [{**row, "would": _MEANS.get(row["kind"], "would be done")} for row in pauses.held(tx, pause_id)]
+    return [{**row, "would": _MEANS.get(row["kind"], "would be done")} for row in pauses.held(tx, pause_id, now=now)]
 
 
 def resume(tx: Tx, who: Caller, pause_id: int, *, discard: Sequence[int], now: datetime) -> list[dict[str, Any]]:

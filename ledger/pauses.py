@@ -89,19 +89,22 @@ def is_paused(
 def holding(row: type[OutboxMessage], now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
     """SQL condition: a pause in force covers this outbox row. now: an instant, or a parameter to be given later."""
     item = PauseItem
-    return sa.exists().where(
-        item.automation == row.automation, sa.or_(item.until.is_(None), item.until > now), _covers(item, row)
-    )
+    return sa.exists().where(item.automation == row.automation, _in_force(item, now), _covers(item, row))
 
 
-def held(tx: Tx, pause_id: int) -> list[dict[str, Any]]:
+def held(tx: Tx, pause_id: int, *, now: datetime) -> list[dict[str, Any]]:
     """What waits behind a pause, in the order in which it would run: outbox rows as `outbox.listing` shows them. What
-    was begun before the pause runs to its end and isn't here."""
+    was begun before the pause runs to its end and isn't here. not_before: it doesn't run earlier, pause or not.
+    also_held: another pause covers it too, and it waits for both."""
     row, item = OutboxMessage, PauseItem
+    other = sa.orm.aliased(PauseItem)
     covers = sa.exists().where(item.pause_id == pause_id, item.automation == row.automation, _covers(item, row))
+    also = sa.exists().where(
+        other.pause_id != pause_id, other.automation == row.automation, _in_force(other, now), _covers(other, row)
+    )
     query = (
         sa.select(row.id, row.kind, row.body, row.automation, row.operator_id, row.service_id, row.slot_id, row.booking_id,
-                  row.cause, row.created_at)
+                  row.cause, row.created_at, row.not_before, also.label("also_held"))
         .where(row.state.in_(("waiting", "queued")), covers)
         .order_by(row.id)
     )  # fmt: skip
@@ -110,7 +113,7 @@ def held(tx: Tx, pause_id: int) -> list[dict[str, Any]]:
 
 def discard(tx: Tx, pause_id: int, message_ids: Sequence[int], *, now: datetime) -> list[dict[str, Any]]:
     """Drop held messages; what isn't held by this pause is left alone. Returns what was dropped."""
-    dropped = [row for row in held(tx, pause_id) if row["id"] in set(message_ids)]
+    dropped = [row for row in held(tx, pause_id, now=now) if row["id"] in set(message_ids)]
     tx.execute(
         sa.update(OutboxMessage)
         .where(OutboxMessage.id.in_([row["id"] for row in dropped]), OutboxMessage.state != "running")
@@ -132,6 +135,10 @@ def listing(tx: Tx, *, now: datetime) -> list[dict[str, Any]]:
 def named(item: type[PauseItem], prefix: str, column: Any) -> sa.ColumnElement[bool]:
     """SQL condition: the pause's scope is that row's operator, service, slot or booking."""
     return item.scope_key == sa.literal(prefix + ":") + sa.cast(column, sa.String)
+
+
+def _in_force(item: type[PauseItem], now: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
+    return sa.or_(item.until.is_(None), item.until > now)
 
 
 def _covers(item: type[PauseItem], row: type[OutboxMessage]) -> sa.ColumnElement[bool]:

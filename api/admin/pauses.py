@@ -72,7 +72,7 @@ def get_pause(pause_id: RowId, here: Here, who: Who) -> Response:
 def preview(pause_id: RowId, here: Here, who: Who) -> Response:
     """What resuming would do, in its order; all of it on one page."""
     with here.database.reading() as tx:
-        return items(scopes.preview(tx, who, pause_id))
+        return items(scopes.preview(tx, who, pause_id, now=here.now()))
 
 
 @router.delete("/pauses/{pause_id}", response_model=Resumed, responses=REFUSALS)

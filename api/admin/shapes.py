@@ -107,7 +107,8 @@ class PauseRow(BaseModel):
 
 
 class HeldRow(BaseModel):
-    """A message that waits behind a pause, and what it would do."""
+    """A message that waits behind a pause, and what it would do at `not_before` at the earliest. also_held: it waits for
+    another pause too."""
 
     id: int
     kind: str
@@ -119,6 +120,8 @@ class HeldRow(BaseModel):
     booking_id: str | None
     cause: str
     created_at: datetime
+    not_before: datetime
+    also_held: bool
     would: str
 
 

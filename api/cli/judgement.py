@@ -68,7 +68,7 @@ def resume(
     with open_for_verb() as world:
         if preview:
             with world.database.reading() as tx:
-                rows = scopes.preview(tx, scopes.EVERYBODY, pause_id)
+                rows = scopes.preview(tx, scopes.EVERYBODY, pause_id, now=world.clock())
             show(rows, as_json, ["id", "kind", "slot_id", "would"])
             return
         with world.database.transaction() as tx:

@@ -55,7 +55,7 @@ def preview(request: Request, pause_id: int, here: Here, visit: Signed) -> Respo
     """What resuming would do, in its order; what is ticked is left out."""
     with here.database.reading() as tx:
         try:
-            waiting = scopes.preview(tx, visit.who, pause_id)
+            waiting = scopes.preview(tx, visit.who, pause_id, now=here.now())
         except NotAllowed:  # everybody's pause is the admins' business
             raise NotFound(NOTHING) from None
         people = {
@@ -83,7 +83,8 @@ def resume(pause_id: int, here: Here, press: Deed) -> Response:
 
 def _listed(tx: Tx, here: Site, visit: Visit) -> list[dict[str, Any]]:
     rows = scopes.listing(tx, visit.who, now=here.now())
-    return [{**_named(tx, row), "waits": len(scopes.preview(tx, visit.who, row["id"]))} for row in rows]
+    now = here.now()
+    return [{**_named(tx, row), "waits": len(scopes.preview(tx, visit.who, row["id"], now=now))} for row in rows]
 
 
 def _named(tx: Tx, row: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def test_a_pause_covers_its_scope_and_nothing_else(
         held = pause(tx, now, scope, target)
         assert pauses.is_paused(tx, "cancel", now=now, **EVERYTHING) is covers
         assert not pauses.is_paused(tx, "move", now=now, **EVERYTHING)
-        assert [row["kind"] for row in pauses.held(tx, held)] == (["RemoteCancellation"] if covers else [])
+        assert [row["kind"] for row in pauses.held(tx, held, now=now)] == (["RemoteCancellation"] if covers else [])
         leased = {kind for _, kind in outbox.lease(tx, now=now)}
     assert leased == ({"PushEvent"} if covers else {"PushEvent", "RemoteCancellation"})
 
@@ -53,7 +53,7 @@ def test_what_is_about_a_slot_is_about_each_booking_in_it(database: Database, no
         )  # fmt: skip
         outbox.append(tx, RemoteCancellation(1, slot or 0), now=now, scope=Scope(owner, 2, slot))
         held, other = pause(tx, now, "booking", "b1"), pause(tx, now, "booking", "b2")
-        assert [len(pauses.held(tx, one)) for one in (held, other)] == [1, 0]
+        assert [len(pauses.held(tx, one, now=now)) for one in (held, other)] == [1, 0]
         assert outbox.lease(tx, now=now) == []
         claims.release(tx, "booking:b1", operator_id=owner)  # it isn't in that slot any more
         assert len(outbox.lease(tx, now=now)) == 1
@@ -122,8 +122,21 @@ def test_the_preview_is_what_waits_in_its_order(database: Database, now: datetim
         outbox.append(tx, SendMail("b1", 0, "booked", "client"), now=now, scope=Scope(1))
         outbox.append(tx, RemoteCancellation(1, 3), now=now, not_before=now + timedelta(hours=1), scope=Scope(1))
         outbox.append(tx, RemoteCancellation(2, 4), now=now, scope=Scope(2))
-        waiting = pauses.held(tx, held)
+        waiting = pauses.held(tx, held, now=now)
     assert [(row["kind"], row["operator_id"]) for row in waiting] == [("PromoteWaitlist", 1), ("RemoteCancellation", 1)]
+    assert [row["not_before"] - now for row in waiting] == [timedelta(0), timedelta(hours=1)]
+
+
+def test_the_preview_says_what_waits_for_another_pause_too(database: Database, now: datetime) -> None:
+    with database.transaction() as tx:
+        held = pause(tx, now, "operator", "1", ("cancel",))
+        pause(tx, now, "slot", "3", ("cancel",), until=now + timedelta(hours=1))
+        pause(tx, now, "slot", "4", ("move",))
+        for slot in (3, 4):
+            outbox.append(tx, RemoteCancellation(slot, slot), now=now, scope=Scope(1, 2, slot))
+        for hours, also in ((0, [True, False]), (1, [False, False])):
+            waiting = pauses.held(tx, held, now=now + timedelta(hours=hours))
+            assert [row["also_held"] for row in waiting] == also
 
 
 def test_what_is_dropped_never_runs_and_only_what_this_pause_holds_is(database: Database, now: datetime) -> None:
@@ -147,6 +160,6 @@ def test_what_is_at_work_already_is_neither_held_nor_dropped(database: Database,
         leased = outbox.begin(tx, message_id, now=now)
         assert leased is not None
         held = pause(tx, now, "operator", "1")
-        assert pauses.held(tx, held) == []
+        assert pauses.held(tx, held, now=now) == []
         assert pauses.discard(tx, held, [message_id], now=now) == []
         outbox.settle(tx, leased, now=now)
