@@ -195,6 +195,7 @@ class LineCount(Base):
     rows. Kept by triggers of the database, so that nobody can forget it."""
 
     __tablename__ = "line_count"
+    __table_args__ = {"info": {"derived": True}}  # noqa: RUF012 -- as SQLAlchemy wants it
     service_id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
     level: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     priority: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -22,7 +22,17 @@ from sqlalchemy.engine import Connection as Tx
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["Base", "Database", "Json", "Tx", "UtcDateTime", "insert_ignoring", "open_database", "skip_locked"]
+__all__ = [
+    "Base",
+    "Database",
+    "Json",
+    "Tx",
+    "UtcDateTime",
+    "after_given_ids",
+    "insert_ignoring",
+    "open_database",
+    "skip_locked",
+]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -221,6 +231,16 @@ def _ignoring(
         .on_conflict_do_nothing(index_elements=list(unique), index_where=sa.text(where) if where else None)
         .returning(sa.literal(1))  # a row count can't be trusted here: not every driver tells it for INSERT
     )
+
+
+def after_given_ids(tx: Tx, table: str) -> None:
+    """Rows were stored with ids of their own: the next id comes after the highest. SQLite sees to that by itself."""
+    if tx.dialect.name != "postgresql":
+        return
+    sequence = tx.execute(sa.select(sa.func.pg_get_serial_sequence(f'"{table}"', "id"))).scalar()
+    if sequence is not None:
+        highest = tx.execute(sa.select(sa.func.max(sa.column("id"))).select_from(sa.table(table))).scalar()
+        tx.execute(sa.select(sa.func.setval(sequence, highest or 1, highest is not None)))
 
 
 def skip_locked(statement: sa.Select[Any]) -> sa.Select[Any]:

@@ -117,13 +117,24 @@ def reword(tx: Tx, slot_id: int, words: Words | None) -> None:
     tx.execute(sa.update(SlotEvent).where(SlotEvent.slot_id == slot_id).values(words=said))
 
 
+def key_of(deployment: str, generation: int, slot_id: int) -> str:
+    """The key of a slot's first event. generation: of the deployment when the slot was taken."""
+    whose = f"{deployment}:{slot_id}" if not generation else f"{deployment}:{slot_id}:{generation}"
+    return f"sl{hashlib.sha256(whose.encode()).hexdigest()[:40]}"
+
+
+def next_key(key: str) -> str:
+    """The key of the event that follows a deleted one."""
+    return f"sl{hashlib.sha256(f'{key}:again'.encode()).hexdigest()[:40]}"
+
+
 def anew(row: Any) -> dict[str, object]:
     """Values that make the row of an event that is gone, as `SlotEvent` has it, ask for another one.
 
     A provider may refuse a key whose event was deleted (Google answers 409 for ever). The next key follows from the last
     one, so that a repeat makes no third.
     """
-    key = f"sl{hashlib.sha256(f'{row.key}:again'.encode()).hexdigest()[:40]}"
+    key = next_key(row.key)
     return {
         "key": key,
         "uid": f"{key}@{row.uid.partition('@')[2]}",
@@ -177,8 +188,7 @@ def _plan(
         sa.select(Calendar.id).where(Calendar.operator_id == operator_id, Calendar.bookings).order_by(Calendar.id)
     ).scalar()
     # One slot lives once: its key is never used again, so an event that was deleted never comes back by itself.
-    digest = hashlib.sha256(f"{deployment_id(tx)}:{slot_id}".encode()).hexdigest()
-    key = f"sl{digest[:40]}"
+    key = key_of(*tx.execute(sa.select(Deployment.id, Deployment.generation)).one(), slot_id)
     return int(
         tx.execute(
             sa.insert(SlotEvent)

@@ -34,10 +34,15 @@ def downgrade(database: Database, *, to: str = "base") -> None:
         command.downgrade(config, to)
 
 
+def revision_of(tx: Tx) -> str:
+    """Which tables this database has, ``""`` for none."""
+    return MigrationContext.configure(tx).get_current_revision() or ""
+
+
 def is_current(database: Database) -> bool:
     """Has this database the tables that this version needs?"""
     with database.reading() as tx:
-        here = MigrationContext.configure(tx).get_current_revision()
+        here = revision_of(tx)
     return here == ScriptDirectory.from_config(_config()).get_current_head()
 
 

@@ -62,6 +62,12 @@ class Rotation:
             self._column, self._after = self._column + 1, None
         return 0
 
+    def all_broken(self, tx: Tx) -> int:
+        """Look at everything that is left; how many texts no key opens."""
+        while self.step(tx):
+            pass
+        return len(self.broken)
+
     def _next(self, tx: Tx, column: sa.Column[Any], limit: int) -> list[tuple[Any, str]]:
         key = _key(column)
         query = sa.select(key, column).where(column != "").order_by(key).limit(limit)

@@ -18,11 +18,13 @@ Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 class Deployment(Base):
-    """One row: who we are. ``id`` enters every key we put into foreign calendars."""
+    """One row: who we are. ``id`` enters every key we put into foreign calendars, with ``generation``, which tells how
+    often the books were restored from a backup: ids of slots are given again then."""
 
     __tablename__ = "deployment"
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
     created_at: Mapped[datetime]
+    generation: Mapped[int] = mapped_column(default=0)
 
 
 class Operator(Base):

@@ -9,6 +9,7 @@ from api.cli import books, calendars, judgement, privacy, processes, upkeep
 from api.cli.common import fail
 from booking.errors import BookingError
 from connectors.errors import ConnectorError
+from ledger.backup import BackupError
 from ledger.settings import BadSettings
 from ledger.vault import VaultError
 from sync.errors import SyncError
@@ -39,7 +40,7 @@ def main() -> None:
         app()
     except BadSettings as error:
         fail(str(error), 2)
-    except (BookingError, SyncError, ConnectorError, VaultError) as error:
+    except (BookingError, SyncError, ConnectorError, VaultError, BackupError) as error:
         fail(str(error), 1)
     except OSError as error:
         fail(str(error), 1)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api.cli.common import err, fail, open_for_verb, out, record
-from ledger import sealed
+from ledger import backup, sealed
 from ledger.sealed import Rotation
 
 app = typer.Typer()
@@ -42,6 +44,33 @@ def rotate_secrets() -> None:
     out.print(f"{walk.looked} secrets, {walk.resealed} of them sealed anew.")
     if old:
         err.print("SECRET_KEY_OLD may go in 14 days: until then it is good for links in mails that were sent before.")
+
+
+@app.command("backup")
+def backup_to(file: Annotated[Path, typer.Argument(metavar="FILE", help="a new file")]) -> None:
+    """Save everything in one file, while the service runs. Keep SECRET_KEY beside it: secrets in it stay sealed.
+
+    Example: slotledger backup slotledger-monday.zip
+    """
+    with open_for_verb() as world, progress() as bar:
+        rows = backup.save(world.database, file, now=world.clock(), progress=bar("rows"))
+    out.print(f"{rows} rows saved in {file}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("restore")
+def restore_from(file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False)]) -> None:
+    """Fill an empty database from a backup, whichever database it was made of; before the service is started.
+
+    Example: SLOTLEDGER_DATABASE_URL=postgresql://… slotledger restore slotledger-monday.zip
+    """
+    with open_for_verb() as world:
+        with progress() as bar:
+            rows = backup.restore(world.database, file, now=world.clock(), progress=bar("rows"))
+        with world.database.transaction() as tx:
+            unknown = Rotation(world.vault).all_broken(tx)
+    out.print(f"{rows} rows restored.")
+    if unknown:
+        fail(f"{unknown} secrets can't be opened with this SECRET_KEY: put the old one back, or connect again", 1)
 
 
 @contextmanager

@@ -40,3 +40,37 @@ def test_a_new_key_takes_over(tmp_path: Path) -> None:
         assert Vault(NEW).open(stored, f"connection:{made}") == "secret"
     finally:
         database.dispose()
+
+
+def test_a_copy_is_made_and_put_back(tmp_path: Path) -> None:
+    home, there = tmp_path / "home", tmp_path / "there"
+    home.mkdir()
+    there.mkdir()
+    assert run(home, "migrate").returncode == 0
+    about = ("--name", "Anna", "--email", "anna@practice.example", "--timezone", "UTC")
+    assert run(home, "operator", "add", "anna", *about).returncode == 0
+    saved = run(home, "backup", str(tmp_path / "all.zip"))
+    assert (saved.returncode, "rows saved" in saved.stdout) == (0, True)
+    again = run(home, "backup", str(tmp_path / "all.zip"))
+    assert (again.returncode, "there already" in again.stderr) == (1, True)
+    restored = run(there, "restore", str(tmp_path / "all.zip"))
+    assert (restored.returncode, "rows restored" in restored.stdout) == (0, True), restored.stderr
+    twice = run(there, "restore", str(tmp_path / "all.zip"))
+    assert (twice.returncode, "not empty" in twice.stderr) == (1, True)
+    assert "already" in run(there, "operator", "add", "anna", *about).stderr
+    assert run(there, "restore", "nowhere.zip").returncode == 2
+
+
+def test_restoring_without_the_key_says_so(tmp_path: Path) -> None:
+    assert run(tmp_path, "migrate").returncode == 0
+    database = open_database(f"sqlite:///{tmp_path}/ledger.db")
+    with database.transaction() as tx:
+        made = books.connection(tx, books.operator(tx, clock.now()), clock.now())
+        tx.execute(sa.update(Connection).values(secret=Vault(OLD).seal("secret", f"connection:{made}")))
+    database.dispose()
+    assert run(tmp_path, "backup", "all.zip").returncode == 0
+    (tmp_path / "ledger.db").unlink()
+    for left in tmp_path.glob("ledger.db-*"):
+        left.unlink()
+    done = run(tmp_path, "restore", "all.zip", SLOTLEDGER_SECRET_KEY=NEW)
+    assert (done.returncode, "1 secrets" in done.stderr) == (1, True)
