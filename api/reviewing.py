@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from api.keys import Caller
-from booking import judgement, replies
+from booking import judgement, overview, replies
 from booking.errors import FieldError, Invalid, NotFound, NotPossible
 from booking.terms import Terms
 from ledger import outbox, reviews, webhook_feed
@@ -16,6 +16,7 @@ from sync import verdicts
 CHOICES: dict[str, tuple[str, ...]] = {
     "move": ("follow", "restore"),
     "overlap": ("cancel",),
+    "closed_hours": ("cancel",),
     "bulk_deletion": ("cancel",),
     "calendar_emptied": ("accept",),
     "promotion": ("next", "ID of a waiting client"),
@@ -51,12 +52,12 @@ def approve(tx: Tx, terms: Terms, who: Caller, review_id: int, choice: str, *, n
     kind, cause = row["kind"], f"review:{who.name}"
     choice = choice or next(iter(_choices(row)), "")
     if kind == "promotion":
-        _promote(tx, terms, row, choice, now=now, cause=cause)
+        _promote(tx, terms, who, row, choice, now=now, cause=cause)
     elif choice not in (_choices(row) or ("",)):
         raise Invalid([FieldError("choice", "unknown_choice", f"one of {', '.join(_choices(row))}")])
     elif kind == "move":
         judgement.decide_move(tx, terms, row, choice, now=now, cause=cause)
-    elif kind == "overlap":
+    elif kind in ("overlap", "closed_hours"):
         judgement.cancel_slot(tx, terms, row["slot_id"], by="operator", now=now, cause=cause)
     elif kind == "counter":
         replies.follow_counter(tx, terms, row, now=now, cause=cause)
@@ -89,10 +90,15 @@ def dismiss(tx: Tx, terms: Terms, who: Caller, review_id: int, *, now: datetime)
     return {**row, "state": "dismissed", "resolved_at": now, "resolved_by": who.name}
 
 
-def _promote(tx: Tx, terms: Terms, row: dict[str, Any], choice: str, *, now: datetime, cause: str) -> None:
+def _promote(tx: Tx, terms: Terms, who: Caller, row: dict[str, Any], choice: str, *, now: datetime, cause: str) -> None:
     if choice != "next" and not (choice.isascii() and choice.isdigit() and len(choice) < 19):
         raise Invalid([FieldError("choice", "unknown_choice", "next, or the id of a waiting client")])
     entry_id = 0 if choice == "next" else int(choice)
+    if entry_id:
+        entry = overview.owner_of_entry(tx, entry_id)
+        if entry is None:
+            raise Invalid([FieldError("choice", "unknown_choice", "nobody waits by that id")])
+        who.sees(entry.operator_id)  # nobody gives a seat to another operator's line
     judgement.give_kept_seat(
         tx, terms, row["operator_id"], row["detail"]["holder"], entry_id=entry_id, now=now, cause=cause
     )

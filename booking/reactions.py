@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import commands, judgement, privacy, reminders, replies, turns, waitlist
+from booking import capacity, commands, judgement, openings, privacy, reminders, replies, turns, waitlist
 from booking.catalogue import offering_by_id, offering_of
 from booking.complete import Completion, Origin, complete, tell
 from booking.errors import DoesNotFit, TooLate
@@ -21,6 +21,7 @@ from ledger import claims, free_time, reviews, timeline
 from ledger.backoff import NotYet
 from ledger.db import Tx
 from ledger.messages import (
+    CapacityChanged,
     CompleteBooking,
     DecidePending,
     ExpireHold,
@@ -28,6 +29,7 @@ from ledger.messages import (
     ForgetClient,
     GuestAccepted,
     GuestDeclined,
+    HoursClosed,
     MailFact,
     Message,
     PromoteWaitlist,
@@ -63,6 +65,11 @@ def _(message: RemoteCancellation, tx: Tx, terms: Terms, now: datetime, cause: s
     wanted = offering_by_id(tx, event.service_id, event.operator_id)
     freed = commands.cancel_all(tx, terms, wanted, rows, by="operator", now=now, cause=cause or "operator_calendar")
     waitlist.seats_freed(tx, terms, freed, now=now, cause=cause or "operator_calendar")
+
+
+@_react.register
+def _(message: CapacityChanged, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
+    capacity.reword(tx, terms, message.slot_id, now=now, cause=cause)
 
 
 @_react.register
@@ -173,7 +180,16 @@ def _(message: RemindBooking, tx: Tx, terms: Terms, now: datetime, cause: str) -
 
 
 @_react.register
+def _(message: HoursClosed, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
+    claims.lock_operator(tx, message.operator_id)
+    openings.look(tx, message.operator_id, now=now)
+
+
+@_react.register
 def _(message: TimeFreed, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
+    claims.lock_operator(tx, message.operator_id)
+    capacity.adjust(tx, message.operator_id, now=now, cause=cause or "operator_calendar")  # an opening may say other seats
+    openings.look(tx, message.operator_id, now=now)
     turns.take_turn(tx, terms, message.operator_id, now=now, cause=cause or "operator_calendar")
 
 

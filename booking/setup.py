@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import teams, turns
+from booking import capacity, teams, turns
 from booking.errors import FieldError, Invalid, NotFound, NotPossible
 from booking.rules import client_of
 from booking.services import ServiceSpec, parse
@@ -83,6 +83,7 @@ def put_service(
         with _line_first(tx, owner, now):
             tx.execute(sa.update(Service).where(Service.id == known).values(spec=checked.to_json()))
             teams.put(tx, known, owner, members)
+            capacity.adjust_all(tx, [owner, *members], now=now, cause="hours or rules changed")
         return int(known)
     with _line_first(tx, owner, now):
         made = int(

@@ -336,6 +336,14 @@ def _steps(rules: Rules, opening: OpenPeriod, earliest: datetime, latest: dateti
         at += rules.every
 
 
+def capacity_of(rules: Rules, period: Period, openings: Sequence[OpenPeriod]) -> int | None:
+    """The seats of a slot in that period, as the first opening that is meant for it says; None without any."""
+    for opening in openings:
+        if opening.period.start <= period.start and period.end <= opening.period.end and _meant(rules, opening.label):
+            return opening.seats or rules.capacity
+    return None
+
+
 def _ranges_of(rules: Rules, day: date) -> tuple[MinuteRange, ...]:
     known = rules.overrides.get(day)
     if known is not None:

@@ -17,6 +17,9 @@ from connectors.model import Period
 from ledger.db import Tx
 from ledger.tables import Operator, Seat, Slot
 
+ROOM = sa.func.coalesce(Slot.ceiling, Slot.capacity)
+"""How many seats a slot has: as its service or opening says now, whoever is in it."""
+
 
 class NotLocked(RuntimeError):
     """An operator's time is being changed without its lock."""
@@ -144,7 +147,7 @@ def claim(
     else:
         joined = tx.execute(
             sa.update(Slot)
-            .where(Slot.id == there, Slot.taken > 0, Slot.taken + seats <= Slot.capacity)
+            .where(Slot.id == there, Slot.taken > 0, Slot.taken + seats <= ROOM)
             .values(taken=Slot.taken + seats)
         )
         slot_id = there if joined.rowcount == 1 else None
@@ -255,11 +258,19 @@ def move(tx: Tx, slot_id: int, *, operator_id: int, period: Period, block: Perio
     moved = tx.execute(
         sa.update(Slot)
         .where(Slot.id == slot_id, Slot.operator_id == operator_id, ~_overlapping(people, block, but=slot_id))
-        .values(times if capacity is None else {**times, "capacity": capacity})
+        .values(times if capacity is None else {**times, "capacity": capacity, "ceiling": None})
     )
     if moved.rowcount == 1 and mates:
         tx.execute(sa.update(Slot).where(Slot.leader_id == slot_id, Slot.taken > 0).values(times))
     return moved.rowcount == 1
+
+
+def resize(tx: Tx, slot_id: int, capacity: int, *, operator_id: int) -> None:
+    """Give a slot another number of seats. Nobody is put out: where more are in it, it is full until they are fewer."""
+    _require(tx, operator_id)
+    fits = sa.and_(Slot.id == slot_id, Slot.operator_id == operator_id)
+    tx.execute(sa.update(Slot).where(fits, Slot.taken <= capacity).values(capacity=capacity, ceiling=None))
+    tx.execute(sa.update(Slot).where(fits, Slot.taken > capacity).values(ceiling=capacity))
 
 
 def mates_of(tx: Tx, slot_id: int) -> dict[int, int]:
@@ -287,7 +298,7 @@ def _freed(tx: Tx, slot_id: int, seats: int, holder: str) -> Freed:
             Slot.block_start,
             Slot.block_end,
             Slot.taken,
-            Slot.capacity,
+            ROOM.label("capacity"),
         )
     ).one()
     mates = sorted(mates_of(tx, slot_id))

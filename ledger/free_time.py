@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from connectors.model import Period
 from ledger import outbox
 from ledger.availability import OpenPeriod, Taken, TakenSlot
-from ledger.claims import NotLocked, is_ours
+from ledger.claims import ROOM, NotLocked, is_ours
 from ledger.db import Tx
 from ledger.messages import TimeFreed
 from ledger.tables import Busy, Calendar, Opening, Seat, Slot, Turn
@@ -85,7 +85,7 @@ def _slots(tx: Tx, operator_id: int, window: Period, now: datetime, *, keep_expi
             Slot.ends_at,
             Slot.block_start,
             Slot.block_end,
-            Slot.capacity,
+            ROOM.label("capacity"),
             sa.func.sum(live).label("taken"),
             sa.func.sum(held).label("held"),
         )

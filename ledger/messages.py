@@ -179,6 +179,14 @@ class GuestAccepted(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class HoursClosed(Message):
+    """Hours that a calendar had opened went away; people may be booked in them."""
+
+    operator_id: int
+    merges: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
 class TimeFreed(Message):
     """Busy time went away or hours were opened; it stays closed until the people waiting had their turn."""
 
@@ -353,6 +361,14 @@ class SendMail(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class CapacityChanged(Message):
+    """A slot that people are in has another number of seats; its event shall say so."""
+
+    slot_id: int
+    merges: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetClient(Message):
     """Erase a client when the mails about them have gone out, at `until` at the latest. whose: one of their bookings, or
     ``entry:ID``, a place in line; their address is not named here."""
@@ -397,10 +413,10 @@ KINDS: dict[str, type[Message]] = {
     kind.__name__: kind
     for kind in (
         PullCalendar, PushEvent, LookForEvent, SweepEvent, OpenChannel, CloseChannel, RemoteCancellation, RemoteMove, RemoteOverlap,
-        GuestDeclined, GuestAccepted, TimeFreed,
+        GuestDeclined, GuestAccepted, HoursClosed, TimeFreed,
         ClientReply, ClientDeclined, ClientCounter, ClientRefresh, MailBounced,
         PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, SendMail,
-        ForgetClient,
+        CapacityChanged, ForgetClient,
         SendWebhook, CatchUpWebhook,
     )
 }  # fmt: skip

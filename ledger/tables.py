@@ -219,7 +219,8 @@ class Slot(Base):
     """One taken start of one service. It lives while seats are taken; the next taker of the same start gets a new one.
 
     block_*: the period with its buffers; the database refuses two taken slots of an operator whose blocks overlap.
-    taken: sum of its seats, holds and offers included; checked against capacity by the database. leader_id: this is the
+    taken: sum of its seats, holds and offers included; checked against capacity by the database. ceiling: what capacity
+    shall be, where more people than that are in it; nobody else comes in before they are fewer. leader_id: this is the
     time of one more operator whom the slot of that id takes; its seats are the leader's.
     """
 
@@ -245,6 +246,7 @@ class Slot(Base):
     capacity: Mapped[int]
     taken: Mapped[int] = mapped_column(default=0)
     leader_id: Mapped[int | None] = mapped_column(Id, index=True)
+    ceiling: Mapped[int | None]
     created_at: Mapped[datetime]
 
 

@@ -17,7 +17,7 @@ from connectors.model import ETag, Href, Period
 from ledger import free_time, outbox
 from ledger.availability import OpenPeriod
 from ledger.db import Tx, insert_ignoring
-from ledger.messages import RemoteOverlap
+from ledger.messages import HoursClosed, RemoteOverlap
 from ledger.tables import Busy, Opening, RemoteEvent, Slot, SlotEvent
 from ledger.vault import fingerprint
 from sync.merge import EventDelta, KnownEvent, LedgerDelta, OwnEvent
@@ -139,6 +139,9 @@ def apply(tx: Tx, *, operator_id: int, calendar_id: int, delta: LedgerDelta, now
         tx.execute(sa.insert(Opening), openings)
     if _frees(delta, now):
         ask_for_turn(tx, operator_id, now=now)
+    if any(e.openings_removed for e in delta.events) or any(row.openings for row in delta.gone):
+        scope = outbox.Scope(operator_id=operator_id)
+        outbox.append(tx, HoursClosed(operator_id), now=now, scope=scope, cause="calendar changed")
     return _report_overlaps(tx, operator_id, delta.events, now)
 
 

@@ -23,6 +23,7 @@ def upgrade() -> None:
     op.add_column("operator", sa.Column("circle", ID, nullable=True))
     op.create_index(op.f("ix_operator_circle"), "operator", ["circle"], unique=False)
     op.add_column("slot", sa.Column("leader_id", ID, nullable=True))
+    op.add_column("slot", sa.Column("ceiling", sa.Integer(), nullable=True))
     op.create_index(op.f("ix_slot_leader_id"), "slot", ["leader_id"], unique=False)
     op.create_table(
         "team_member",
@@ -51,6 +52,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_team_member_operator_id"), "team_member")
     op.drop_table("team_member")
     op.drop_index(op.f("ix_slot_leader_id"), "slot")
+    op.drop_column("slot", "ceiling")
     op.drop_column("slot", "leader_id")
     op.drop_index(op.f("ix_operator_circle"), "operator")
     op.drop_column("operator", "circle")
