@@ -61,7 +61,7 @@ def _shown(tx: Tx, visit: Visit, row: dict[str, Any]) -> dict[str, Any]:
     detail = {k: _instant(v) if k in INSTANTS else v for k, v in row["detail"].items()}
     by_id = {setup.operator_id(tx, slug): about for slug, about in operators(tx, visit).items()}
     about = by_id.get(row["operator_id"], {"name": "", "timezone": "UTC", "slug": ""})
-    shown = {**row, "detail": detail, "zone": about["timezone"], "operator_name": about["name"]}
+    shown = {**row, "detail": detail, "zone": about["timezone"], "operator_name": about["name"], "waiting": []}
     if row["booking_id"]:
         shown["people"] = names.people(tx, booking_id=row["booking_id"])
     elif row["slot_id"]:

@@ -16,6 +16,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "reply": marked("An answer from a client's calendar is not clear"),
         "late_decline": marked("A client declined after the time for it"),
         "failed_address": marked("A mail address does not take our mail"),
+        "unsent_mail": marked("The mail server does not take our mail"),
         "reconnect": marked("A calendar account must be connected again"),
         "channel_silent": marked(
             "A calendar has stopped telling us about changes; it is read every few minutes instead"
