@@ -125,7 +125,8 @@ class TimelineOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """One mail, honestly: ``prepared``, ``handed_over`` (to the mail server), ``refused``, ``bounced``."""
+    """One mail, honestly: ``prepared`` (on its way to the mail server), ``handed_over`` (to it), ``refused`` (the address),
+    ``bounced`` (it came back), ``stuck`` (not tried any more by itself), ``superseded`` (out of date before it went)."""
 
     audience: str
     kind: str

@@ -98,8 +98,8 @@ class Matter:
     booking_id, token: of the booking, or ``""`` and the token of the place in line. period: the time it is about; None
     for a wish without one. proposed: another time that waits for an answer. until: when a request or an offer ends.
     method: of the invitation that goes with it. native: the operator's own account invites instead of us (P8).
-    joins: may they be told how to join online? changeable: may the client still change their mind? waiting: is the client (still) in line? position: in it, 0 where
-    it is far. reason: what the one who cancelled said about it, for the other side.
+    joins: may they be told how to join online? changeable: may the client still change their mind? waiting: is the client
+    (still) in line? position: in it, 0 where it is far. reason: what the one who cancelled said about it, for the other side.
     """
 
     offering: Offering

@@ -275,8 +275,10 @@ def _calendar_state(tx: Tx, slot_id: int) -> str:
 
 def _deliveries(tx: Tx, booking_id: str, reader: str) -> list[dict[str, Any]]:
     query = sa.select(
-        Delivery.audience, Delivery.kind, Delivery.method, Delivery.sequence, Delivery.state, Delivery.created_at,
-        Delivery.handed_over_at, Delivery.message_id,
+        Delivery.audience, Delivery.kind, Delivery.method, Delivery.sequence,
+        # Nobody tries it any more until somebody asks for that: not on its way, whatever was prepared.
+        sa.case((sa.and_(Delivery.state == "prepared", Delivery.detail != ""), "stuck"), else_=Delivery.state).label("state"),
+        Delivery.created_at, Delivery.handed_over_at, Delivery.message_id,
     ).where(Delivery.booking_id == booking_id).order_by(Delivery.id)  # fmt: skip
     if reader == "client":
         query = query.where(Delivery.audience == "client")

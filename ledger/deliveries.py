@@ -81,6 +81,24 @@ def handed_over(tx: Tx, delivery_id: int, *, reply: str, now: datetime) -> None:
     _close(tx, delivery_id, state="handed_over", detail=reply[:1000], handed_over_at=now)
 
 
+def stuck(tx: Tx, delivery_id: int, *, reply: str) -> bool:
+    """It isn't tried any more by itself; the bytes stay for a retry by hand. reply: why, not empty. False if somebody
+    else has sent it meanwhile."""
+    changed = tx.execute(
+        sa.update(Delivery).where(Delivery.id == delivery_id, Delivery.state == "prepared").values(detail=reply[:1000])
+    )
+    return changed.rowcount == 1
+
+
+def tried_again(tx: Tx, delivery_id: int) -> None:
+    """What was `stuck` is on its way again."""
+    tx.execute(
+        sa.update(Delivery)
+        .where(Delivery.id == delivery_id, Delivery.state == "prepared", Delivery.detail != "")
+        .values(detail="")
+    )
+
+
 def refused(tx: Tx, delivery_id: int, *, reply: str) -> None:
     """The address is refused for good; the bytes are forgotten."""
     _close(tx, delivery_id, state="refused", detail=reply[:1000])

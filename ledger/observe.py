@@ -38,6 +38,7 @@ class Event(StrEnum):
     TICK_FAILED = "tick_failed"
     MAIL_HANDED_OVER = "mail_handed_over"
     MAIL_REFUSED = "mail_refused"
+    MAIL_STUCK = "mail_stuck"
     MAIL_SUPERSEDED = "mail_superseded"
     WEBHOOK_SENT = "webhook_sent"
     WEBHOOK_PAUSED = "webhook_paused"

@@ -8,6 +8,7 @@ from booking import notices
 from booking.invitation import mail_for
 from booking.letters import Invite, Letter
 from booking.replies import address_failed
+from connectors.errors import ConnectorError
 from connectors.ical import itip
 from connectors.ical.itip import EventStatus, Invitation, Organizer
 from connectors.mail import imip
@@ -15,6 +16,7 @@ from connectors.mail.imip import Mail
 from connectors.mail.outgoing import RecipientRefused
 from connectors.model import Attendee
 from ledger import deliveries, observe, outbox, reviews, timeline
+from ledger.backoff import next_attempt
 from ledger.db import Tx
 from ledger.deliveries import Prepared
 from ledger.messages import SendMail
@@ -30,8 +32,8 @@ _WRITTEN = {"REQUEST": itip.request, "CANCEL": itip.cancel, "DECLINECOUNTER": it
 def send_mail(world: World, leased: Leased) -> None:
     """Send the mail that a `SendMail` asks for, or settle it where there is nothing to say any more.
 
-    An address that is refused for good becomes a review and is not tried again; what else is refused for good is parked.
-    Raises the tree of `connectors/errors.py` and `LeaseLost`.
+    An address that is refused for good becomes a review and is not tried again. What else is refused for good, or has
+    failed for too long, is a review too and raised: it is parked with its bytes until somebody retries it. Raises the tree of `connectors/errors.py` and `LeaseLost`.
     """
     asked = leased.message
     if not isinstance(asked, SendMail):
@@ -44,6 +46,10 @@ def send_mail(world: World, leased: Leased) -> None:
     except RecipientRefused as error:
         _refused(world, leased, asked, mail, str(error))
         return
+    except ConnectorError as error:
+        if next_attempt(error, leased.attempt, world.clock()) is None:
+            _stuck(world, leased, asked, mail, str(error))
+        raise
     now = world.clock()
     with world.database.transaction() as tx:
         deliveries.handed_over(tx, mail.id, reply=receipt.reply, now=now)
@@ -67,6 +73,8 @@ def _prepared(world: World, leased: Leased, asked: SendMail) -> Prepared | None:
         # Asked again before each attempt: what became out of date meanwhile isn't sent. The time is that of the
         # decision, so that a letter written again is the same letter.
         letter = _letter(world, tx, asked, leased.created_at)
+        if stored is not None:
+            deliveries.tried_again(tx, stored.id)
         if stored is None and letter is not None:
             stored = deliveries.prepare(
                 tx,
@@ -115,6 +123,25 @@ def _refused(world: World, leased: Leased, asked: SendMail, mail: Prepared, repl
         outbox.settle(tx, leased, now=now)
     observe.mails_total.labels("refused").inc()
     observe.log.warning(Event.MAIL_REFUSED, delivery=mail.id, about=asked.about, audience=asked.audience)
+
+
+def _stuck(world: World, leased: Leased, asked: SendMail, mail: Prepared, reply: str) -> None:
+    """The mail server wants none of it: the trouble is ours, and most likely that of every mail; so one review for all."""
+    now, operator_id = world.clock(), leased.scope.operator_id or 0
+    with world.database.transaction() as tx:
+        if not deliveries.stuck(tx, mail.id, reply=reply):
+            return
+        timeline.note(
+            tx, asked.booking_id, operator_id, "mail_stuck", now=now, cause=leased.cause, audience="operator",
+            about=asked.about, revision=asked.revision,
+        )  # fmt: skip
+        reviews.ask(
+            tx, "unsent_mail", f"unsent_mail:{operator_id}", now=now, operator_id=operator_id,
+            slot_id=leased.scope.slot_id, booking_id=leased.scope.booking_id,
+            detail={"about": asked.about, "reply": reply[:500]},
+        )  # fmt: skip
+    observe.mails_total.labels("stuck").inc()
+    observe.log.error(Event.MAIL_STUCK, delivery=mail.id, about=asked.about, audience=asked.audience)
 
 
 def _note(tx: Tx, leased: Leased, asked: SendMail, what: str, *, now: datetime) -> None:

@@ -46,6 +46,7 @@ _HAPPENINGS = {
     "mail_delayed": marked("The mail is delayed"),
     "mail_handed_over": marked("Mail handed over"),
     "mail_refused": marked("The mail address refused our mail"),
+    "mail_stuck": marked("The mail server does not take our mail"),
     "erased": marked("Personal data erased"),
 }
 

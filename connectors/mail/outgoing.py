@@ -35,7 +35,8 @@ class Outgoing(Protocol):
         """Hand one message over. sender, recipient: envelope addresses. Sending the same bytes again is harmless.
 
         Raises `Temporary` (4xx), `Unreachable` (surely not taken over), `OutcomeUnknown` (perhaps taken over),
-        `RecipientRefused`, `Refused` (5xx), `NeedsReconnect` (the server refuses our login).
+        `RecipientRefused` (that address, for good), `Refused` (sender or message, for good), `NeedsReconnect` (it wants a
+        login, or refuses ours).
         """
         ...
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from connectors.errors import NeedsReconnect, Refused, Temporary, Unreachable
 from connectors.mail.mime import ascii_domain
 from connectors.mail.outgoing import OutcomeUnknown, Receipt, RecipientRefused
+from connectors.mail.smtp_answers import Stage, refusal
 from connectors.mail.url import MailURL
 
 MESSAGES_PER_CONNECTION = 100
@@ -136,9 +137,9 @@ class _Session:
         """MAIL, RCPT, DATA. Raises the classes of `Outgoing.send`."""
         with _translated():
             options = self._options(raw, sender, recipient)
-            _expect(self.smtp.mail(sender, options), Refused)
-            _expect(self.smtp.rcpt(recipient), RecipientRefused)
-            _expect(self.smtp.docmd("DATA"), Refused, wanted=354)
+            _expect(self.smtp.mail(sender, options), Stage.SENDER)
+            _expect(self.smtp.rcpt(recipient), Stage.RECIPIENT)
+            _expect(self.smtp.docmd("DATA"), Stage.MESSAGE, wanted=354)
         return self._data(raw, final_timeout)
 
     def _options(self, raw: bytes, sender: str, recipient: str) -> list[str]:
@@ -174,7 +175,7 @@ class _Session:
         if self.smtp.sock is not None:
             self.smtp.sock.settimeout(self.smtp.timeout)
         self.messages += 1
-        _expect((code, reply), Refused)
+        _expect((code, reply), Stage.MESSAGE)
         return Receipt(_reply(code, reply))
 
 
@@ -183,15 +184,13 @@ def _reply(code: int, reply: bytes | str) -> str:
     return f"{code} {' '.join(text.split())}"[:500]
 
 
-def _expect(answer: tuple[int, bytes], refusal: type[Refused], *, wanted: int = 250) -> None:
+def _expect(answer: tuple[int, bytes], stage: Stage, *, wanted: int = 250) -> None:
     code, reply = answer
     if code == wanted or (wanted == 250 and code == 251):
         return
     if code == -1:
         raise Unreachable("the line broke")
-    if 500 <= code < 600:
-        raise refusal(_reply(code, reply), status=code)
-    raise Temporary(_reply(code, reply), status=code)
+    raise refusal(stage, code, _reply(code, reply))
 
 
 @contextlib.contextmanager

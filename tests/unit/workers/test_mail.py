@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import email
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connectors.emulators.mailbox import SmtpCatcher
+from booking import queries
+from connectors.emulators.mailbox import Fault, SmtpCatcher, Stage
 from connectors.mail.imip import open_outgoing
 from connectors.mail.outgoing import OutcomeUnknown, Outgoing, Receipt
+from connectors.mail.smtp import SmtpOutgoing
+from connectors.mail.url import MailURL
 from ledger import deliveries, outbox, reviews, timeline
+from ledger.backoff import GIVE_UP_AFTER
 from ledger.db import Database
 from ledger.messages import PullCalendar, SendMail
 from tests.support.practice import Practice
@@ -76,6 +81,11 @@ class Clerk:
             self.practice.tx = tx
             self.practice.change("b1", **values)
 
+    def shown(self) -> str:
+        """The state of the booking's first mail, as its client sees it."""
+        with self.database.reading() as tx:
+            return str(queries.booking_view(tx, "b1", self.world.terms)["deliveries"][0]["state"])
+
     def told(self, reader: str = "client") -> list[tuple[str, str]]:
         with self.database.reading() as tx:
             return [(line["what"], line["detail"]["about"]) for line in timeline.of_booking(tx, "b1", reader=reader)]
@@ -83,7 +93,8 @@ class Clerk:
 
 @pytest.fixture
 def clerk(database: Database, tmp_path: Path, now: datetime, catcher: SmtpCatcher) -> Iterator[Clerk]:
-    outgoing = open_outgoing(catcher.url)
+    url = MailURL.parse(catcher.url, schemes={"smtp": 25}, options=("tls",))
+    outgoing = SmtpOutgoing(url, final_timeout=0.5)
     yield Clerk(database, tmp_path, now, outgoing)
     outgoing.close()
 
@@ -124,18 +135,35 @@ def test_before_it_is_sent_its_very_bytes_are_stored(clerk: Clerk, catcher: Smtp
     assert before.message == catcher.messages[0].raw
 
 
-@pytest.mark.parametrize("fault", ["drop_after_acceptance", "drop_before_acceptance", "defer"])
+FAULTS = {
+    "refuses for now": (Fault(Stage.RCPT, reply="451 4.7.1 later"), False),
+    "refuses the message for now": (Fault(Stage.ACCEPT, reply="452 4.3.1 full"), False),
+    "delays": (Fault(Stage.ANSWER, delay=2.0), True),
+    "drops the line before DATA": (Fault(Stage.DATA, drop=True), False),
+    "drops the line after DATA, unkept": (Fault(Stage.ACCEPT, drop=True), False),
+    "drops the line after DATA, kept": (Fault(Stage.ANSWER, drop=True), True),
+    "dies between acceptance and answer": (Fault(Stage.ANSWER, die=True), True),
+    "dies before acceptance": (Fault(Stage.ACCEPT, die=True), False),
+}
+"""What a server does → has it kept the message?"""
+
+
+@pytest.mark.parametrize(("fault", "kept"), FAULTS.values(), ids=FAULTS)
 def test_a_repeat_is_the_same_message_whatever_has_changed_since(
-    clerk: Clerk, catcher: SmtpCatcher, fault: str
+    clerk: Clerk, catcher: SmtpCatcher, fault: Fault, kept: bool
 ) -> None:
-    getattr(catcher, fault)()
+    catcher.script(replace(fault, times=1))
     clerk.send()
     assert list(states(clerk.database).values()) == ["waiting"]
+    assert clerk.told() == []
     clerk.change(client_name="Kata Kiss", answers={"phone": "+36 1 999"})  # the same revision in other words
+    if fault.die:
+        catcher.stop()
+        catcher.start()
     clerk.again()
-    twice = fault == "drop_after_acceptance"
-    assert len(catcher.messages) == (2 if twice else 1)
+    assert len(catcher.messages) == (2 if kept else 1)
     assert len({caught.raw for caught in catcher.messages}) == 1
+    assert len({caught.message_id for caught in catcher.messages}) == 1
     assert b"Kata Nagy" in catcher.messages[0].raw
     assert clerk.told() == [("mail_handed_over", "booked")]
 
@@ -203,17 +231,56 @@ def test_the_operators_own_bad_address_is_no_review_and_no_word_to_the_client(
     assert clerk.told("operator") == [("mail_refused", "booked")]
 
 
-def test_a_refused_sender_is_parked_and_a_retry_sends_the_same_bytes(clerk: Clerk, catcher: SmtpCatcher) -> None:
-    catcher.refuse_sender(times=1)
+REFUSALS = {
+    "sender": Fault(Stage.MAIL, reply="550 5.7.1 Sender refused"),
+    "relaying": Fault(Stage.RCPT, reply="554 5.7.1 Relay access denied"),
+    "size": Fault(Stage.ACCEPT, reply="552 5.3.4 Message too big"),
+    "policy": Fault(Stage.ACCEPT, reply="554 5.7.1 looks like spam"),
+}
+
+
+@pytest.mark.parametrize("fault", REFUSALS.values(), ids=REFUSALS)
+def test_what_is_not_the_addresss_fault_is_parked_told_once_and_a_retry_sends_the_same_bytes(
+    clerk: Clerk, catcher: SmtpCatcher, fault: Fault
+) -> None:
+    catcher.script(replace(fault, times=2))
     row_id = clerk.send()
     assert states(clerk.database) == {row_id: "parked"}
     stored = clerk.delivery()
     assert stored is not None
     assert stored.state == "prepared"
+    assert clerk.shown() == "stuck"
+    assert clerk.told() == []
+    assert clerk.told("operator") == [("mail_stuck", "booked")]
+    with clerk.database.transaction() as tx:
+        clerk.practice.tx = tx
+        clerk.practice.booking("b2")
+    clerk.send(SendMail("b2", 0, "booked", "client"))
+    with clerk.database.reading() as tx:
+        (review,) = reviews.listing(tx)
+    assert (review["kind"], review["detail"]["reply"]) == ("unsent_mail", fault.reply)
     with clerk.database.transaction() as tx:
         outbox.retry(tx, row_id, now=clerk.moment)
     run_message(clerk.world, clerk.lease())
     assert [caught.raw for caught in catcher.messages] == [stored.message]
+    assert clerk.shown() == "handed_over"
+
+
+def test_a_server_that_is_away_for_too_long_is_told_of(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    catcher.defer(times=100)
+    row_id = clerk.send()
+    for _ in range(GIVE_UP_AFTER - 1):
+        assert states(clerk.database) == {row_id: "waiting"}
+        assert clerk.shown() == "prepared"
+        clerk.again()
+    assert states(clerk.database) == {row_id: "parked"}
+    assert clerk.shown() == "stuck"
+    with clerk.database.reading() as tx:
+        assert [r["kind"] for r in reviews.listing(tx)] == ["unsent_mail"]
+    with clerk.database.transaction() as tx:
+        outbox.retry(tx, row_id, now=clerk.moment)
+    run_message(clerk.world, clerk.lease())
+    assert clerk.shown() == "prepared"  # it is tried again
 
 
 def test_somebody_waiting_gets_mail_too(clerk: Clerk, catcher: SmtpCatcher) -> None:

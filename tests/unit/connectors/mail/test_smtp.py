@@ -99,6 +99,11 @@ FAULTS: dict[str, tuple[Fault, type[ConnectorError], int | None, int]] = {
     "shutting down": (Fault(Stage.RCPT, reply="421 4.3.2 bye"), Temporary, 421, 0),
     "data refused": (Fault(Stage.DATA, reply="554 5.5.1 no"), Refused, 554, 0),
     "message refused": (Fault(Stage.ACCEPT, reply="554 5.7.1 spam"), Refused, 554, 0),
+    "message too big": (Fault(Stage.ACCEPT, reply="552 5.3.4 too big"), Refused, 552, 0),
+    "address refused late": (Fault(Stage.ACCEPT, reply="550 5.1.1 no such user"), RecipientRefused, 550, 0),
+    "mailbox full for good": (Fault(Stage.RCPT, reply="552 5.2.2 full"), RecipientRefused, 552, 0),
+    "relaying refused": (Fault(Stage.RCPT, reply="554 5.7.1 Relay access denied"), Refused, 554, 0),
+    "login wanted": (Fault(Stage.MAIL, reply="530 5.7.0 log in first"), NeedsReconnect, 530, 0),
     "message deferred": (Fault(Stage.ACCEPT, reply="452 4.3.1 full"), Temporary, 452, 0),
     "line lost at MAIL": (Fault(Stage.MAIL, drop=True), Unreachable, None, 0),
     "line lost at RCPT": (Fault(Stage.RCPT, drop=True), Unreachable, None, 0),
@@ -247,7 +252,7 @@ def test_login() -> None:
             send(outgoing)
         assert raised.value.status == 535
         assert "q/w" not in str(raised.value)
-        with opened(good.replace("user%40x:p%2Fw%3A%20@", "")) as outgoing, pytest.raises(Refused):
+        with opened(good.replace("user%40x:p%2Fw%3A%20@", "")) as outgoing, pytest.raises(NeedsReconnect):
             send(outgoing)
         with opened(good.replace("p%2F", "%C3%A9")) as outgoing, pytest.raises(NeedsReconnect, match="ASCII"):
             send(outgoing)
