@@ -1,224 +1,51 @@
-"""Random days in a practice, with crashes and repeats: P1–P4 and P7 hold after every step.
+"""Random days in a practice (`tests.support.random_days`), with crashes, repeats and pauses: P1–P10 hold after every step.
 
-The operator's side is played by facts, as sync would tell them; the workers' side by `Desk.work`, which may lose a
-transaction before its commit and is given the same message again.
+Each promise is an invariant of its own, or stands with the rule that could break it. Seen red, one by one, with these
+changes of the product:
+
+* P1: `claims._overlapping` that finds nothing (the database refuses it then); `claims.release` that leaves ``taken``.
+* P2: `outbox.append` in a transaction of its own, before the one that decides.
+* P3: SendMail's key without its revision (a revision is told to nobody); with a random part (twice).
+* P4: `replies.record` that keeps the cursor in a transaction of its own.
+* P5: `facts.report_missing` that tells booking instead of asking for a look.
+* P6: `complete` without `refresh_event`, without `CompleteBooking`.
+* P7: `seats_freed` that gives nothing; `first_fitting` without its order; `PromoteWaitlist` that frees before it serves.
+* P8: `event_words` with the client as a guest though the service is the voice.
+* P9: `_declined` in replies that sets the status itself.
+* P10: `pauses.holding` that forgets one scope; `outbox.begin` that doesn't ask.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import Counter
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant
 
-from booking.errors import BookingError
+from booking import queries
+from booking.catalogue import offering
 from booking.states import LIVE
-from booking.tables import Booking, Offer, WaitlistEntry
-from ledger.messages import PushEvent, RemoteCancellation, RemoteMove, SendMail, TimeFreed
-from ledger.outbox import append
-from ledger.tables import Busy, Calendar, Connection, RemoteEvent, Seat, Slot, SlotEvent
-from tests.support.databases import migrated
-from tests.support.desk import Desk
+from booking.tables import Booking, Offer, Service, WaitlistEntry
+from ledger.availability import SlotState
+from ledger.messages import CompleteBooking, PushEvent, SendMail
+from ledger.tables import InboundMail, MailboxCursor, OutboxMessage, PauseItem, Seat, Slot, SlotEvent, TimelineEntry
+from tests.support.random_days import RandomDays
 
-HOURS = st.sampled_from([8, 9, 10, 11])
-DAYS = st.sampled_from([1, 2])
-SERVICES = st.sampled_from(["talk", "group"])
-WHO = st.sampled_from([f"client{n}" for n in range(8)])
-CRASHES = st.lists(st.booleans(), max_size=6)
+ENDS = {"cancelled", "declined", "expired"}
+BEGINS = {"booked", "requested", "promoted"}
 
 
-class Practice(RuleBasedStateMachine):
-    """One operator, an individual and a group service over the same hours."""
-
-    @initialize(kind=st.sampled_from(["sqlite"]))
-    def open(self, kind: str) -> None:
-        """A new ledger."""
-        self.folder = Path(tempfile.mkdtemp())
-        self.stack = ExitStack()
-        self.desk = Desk(self.stack.enter_context(migrated(kind, self.folder)))
-        self.desk.open(talk={}, group={"capacity": 3, "waitlist": {"offer_minutes": 30, "auto_lead_minutes": 120}})
-        self.bookings: list[str] = []
-        self.places: list[str] = []
-        self.holds: list[tuple[str, datetime, str]] = []
-        with self.desk.database.transaction() as tx:
-            owner, now = self.desk.operator_id, self.desk.now
-            connection = tx.execute(
-                sa.insert(Connection).values(operator_id=owner, provider="memory", state_since=now, created_at=now).returning(Connection.id)
-            ).scalar_one()  # fmt: skip
-            self.calendar = tx.execute(
-                sa.insert(Calendar).values(connection_id=connection, operator_id=owner, href="c", bookings=True).returning(Calendar.id)
-            ).scalar_one()  # fmt: skip
-
-    def teardown(self) -> None:
-        """The folder goes."""
-        if hasattr(self, "stack"):
-            self.stack.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _try(self, *attempt: object) -> str | None:
-        action, *arguments = attempt
-        try:
-            return action(*arguments)  # type: ignore[operator,no-any-return]
-        except BookingError:
-            return None
-
-    @rule(who=WHO, day=DAYS, hour=HOURS, service=SERVICES, again=st.booleans())
-    def book(self, who: str, day: int, hour: int, service: str, again: bool) -> None:
-        """Somebody books; perhaps their browser sends it twice."""
-        start = self.desk.at(hour, day)
-        key = f"{who}:{start}:{service}:{len(self.bookings)}"
-        waiting = self._first_fitting(service, start, 1)
-        for _ in range(2 if again else 1):
-            try:
-                booking = self.desk.book(start, who, service, idempotency_key=key)
-            except BookingError:
-                continue
-            if booking not in self.bookings:
-                assert waiting is None, "a passer-by was faster than the line"
-                self.bookings.append(booking)
-
-    @rule(day=DAYS, hour=HOURS, service=SERVICES)
-    def hold(self, day: int, hour: int, service: str) -> None:
-        """Somebody begins to type."""
-        start = self.desk.at(hour, day)
-        token = self._try(self.desk.hold, start, service)
-        if token:
-            self.holds.append((token, start, service))
-
-    @precondition(lambda self: self.holds)
-    @rule(data=st.data(), who=WHO)
-    def book_the_hold(self, data: st.DataObject, who: str) -> None:
-        """…and finishes, in time or not."""
-        token, start, service = data.draw(st.sampled_from(self.holds))
-        try:
-            self.bookings.append(self.desk.book(start, who, service, hold=token))
-        except BookingError:
-            return
-        self.holds.remove((token, start, service))
-
-    @precondition(lambda self: self.bookings)
-    @rule(data=st.data(), by=st.sampled_from(["client", "operator", "admin"]))
-    def cancel(self, data: st.DataObject, by: str) -> None:
-        """Somebody cancels; twice is once."""
-        booking = data.draw(st.sampled_from(self.bookings))
-        self._try(self.desk.cancel, booking, by)
-        before = self._mails()
-        self._try(self.desk.cancel, booking, by)
-        assert self._mails() == before
-
-    @precondition(lambda self: self.bookings)
-    @rule(data=st.data(), day=DAYS, hour=HOURS)
-    def reschedule(self, data: st.DataObject, day: int, hour: int) -> None:
-        """A client chooses another time; a refusal changes nothing."""
-        booking = data.draw(st.sampled_from(self.bookings))
-        before = self.desk.seen(booking)
-        try:
-            self.desk.reschedule(booking, self.desk.at(hour, day))
-        except BookingError:
-            assert self.desk.seen(booking) == before
-            return
-        after = self.desk.seen(booking)
-        assert after.uid == before.uid
-        assert after.revision == before.revision + (after.starts_at != before.starts_at)
-
-    @rule(who=WHO, day=DAYS, hour=HOURS, service=SERVICES, accept=st.sampled_from(["auto", "ask"]), span=st.booleans())
-    def join(self, who: str, day: int, hour: int, service: str, accept: str, span: bool) -> None:
-        """Somebody waits, for a start that is taken or for any day."""
-        start = self.desk.at(hour, day)
-        if start in self.desk.starts(service):
-            return  # who could book needs no line
-        wish = (
-            {"from": f"{self.desk.at(0, 1):%Y-%m-%d}", "to": f"{self.desk.at(0, 2):%Y-%m-%d}"}
-            if span
-            else {"start": start}
-        )
-        if span and self.desk.starts(service):
-            return
-        place = self._try(self.desk.join, who, wish, service, accept)
-        if place and place not in self.places:
-            self.places.append(place)
-
-    @precondition(lambda self: self.places)
-    @rule(data=st.data(), act=st.sampled_from(["accept", "decline", "leave"]))
-    def answer(self, data: st.DataObject, act: str) -> None:
-        """Somebody in line answers an offer, or leaves."""
-        booking = self._try(getattr(self.desk, act), data.draw(st.sampled_from(self.places)))
-        if act == "accept" and booking and booking not in self.bookings:
-            self.bookings.append(booking)
-
-    @precondition(lambda self: self.bookings)
-    @rule(data=st.data(), again=st.booleans())
-    def operator_deletes(self, data: st.DataObject, again: bool) -> None:
-        """The operator deletes an event, and sync has proven it; the fact may come twice."""
-        event = self._event(data)
-        if event is None:
-            return
-        with self.desk.database.transaction() as tx:
-            tx.execute(sa.update(SlotEvent).where(SlotEvent.id == event.id).values(state="gone"))
-        for _ in range(2 if again else 1):
-            self.desk.say(RemoteCancellation(event.id, event.slot_id))
-
-    @precondition(lambda self: self.bookings)
-    @rule(data=st.data(), day=DAYS, hour=HOURS, again=st.booleans())
-    def operator_moves(self, data: st.DataObject, day: int, hour: int, again: bool) -> None:
-        """The operator drags an event; the fact may come twice, and may be out of date."""
-        event = self._event(data)
-        if event is None:
-            return
-        start = self.desk.at(hour, day) + timedelta(minutes=30)
-        for _ in range(2 if again else 1):
-            self.desk.say(RemoteMove(event.id, event.slot_id, event.version, start, start + timedelta(hours=1)))
-
-    @rule(day=DAYS, hour=HOURS)
-    def operator_is_busy(self, day: int, hour: int) -> None:
-        """A foreign event appears, as a pull would write it."""
-        start = self.desk.at(hour, day)
-        with self.desk.database.transaction() as tx:
-            event = tx.execute(sa.insert(RemoteEvent).values(calendar_id=self.calendar, href=f"{start}").returning(RemoteEvent.id)) if not tx.execute(sa.select(RemoteEvent.id).where(RemoteEvent.href == f"{start}")).first() else None  # fmt: skip
-            if event is not None:
-                tx.execute(
-                    sa.insert(Busy).values(
-                        operator_id=self.desk.operator_id, calendar_id=self.calendar, remote_event_id=event.scalar_one(),
-                        starts_at=start, ends_at=start + timedelta(hours=1),
-                    )
-                )  # fmt: skip
-
-    @rule(crash=CRASHES)
-    def operator_is_free_again(self, crash: list[bool]) -> None:
-        """The foreign events go: marked, told, and given to the line first."""
-        with self.desk.database.transaction() as tx:
-            tx.execute(sa.update(Busy).values(freed=True))
-            tx.execute(sa.delete(RemoteEvent))
-            append(tx, TimeFreed(self.desk.operator_id), now=self.desk.now)
-        self.work(crash)
-
-    @rule(crash=CRASHES)
-    def work(self, crash: list[bool]) -> None:
-        """The workers do what is due, and some of it is lost and done again."""
-        plan = list(crash)
-        self.desk.work(crash=lambda: plan.pop() if plan else False)
-
-    @rule(minutes=st.sampled_from([1, 6, 40, 600]))
-    def time_passes(self, minutes: int) -> None:
-        """The clock."""
-        self.desk.now += timedelta(minutes=minutes)
-
-    # --- what always holds ----------------------------------------------------------------------------------
+class Promises(RandomDays):
+    """What PRODUCT promises, P1–P10, of any days."""
 
     @invariant()
-    def no_overlap_and_no_overbooking(self) -> None:
-        """P1."""
-        if not hasattr(self, "desk"):
-            return
+    def p1_no_overlap_and_no_overbooking(self) -> None:
+        """No two taken slots overlap, buffers included; seats never exceed capacity, and are somebody's each."""
         with self.desk.database.reading() as tx:
             slots = tx.execute(sa.select(Slot.__table__).where(Slot.taken > 0).order_by(Slot.block_start)).all()
             seats = Counter[int]()
@@ -231,87 +58,179 @@ class Practice(RuleBasedStateMachine):
         assert {s.id: s.taken for s in slots} == dict(seats)
 
     @invariant()
-    def every_live_booking_has_its_seats_and_nobody_else(self) -> None:
-        """P1, P6: rows and seats tell the same story."""
-        if not hasattr(self, "desk"):
-            return
+    def p2_what_is_to_be_told_is_stored(self) -> None:
+        """Each message is about something that was committed with it. That a lost transaction and a refused command leave
+        nothing behind is asserted where they happen (`RandomDays.attempt`, `take_mail`)."""
         with self.desk.database.reading() as tx:
-            rows = tx.execute(sa.select(Booking.__table__).where(Booking.status.in_(LIVE))).all()
-            held = dict(tx.execute(sa.select(Seat.holder, Seat.slot_id).where(Seat.holder.like("booking:%"))).all())  # type: ignore[arg-type]
-            times = {s.id: (s.starts_at, s.ends_at) for s in tx.execute(sa.select(Slot.__table__))}
-        assert {f"booking:{r.id}": r.slot_id for r in rows} == held
-        for row in rows:
-            assert (row.starts_at, row.ends_at) == times[row.slot_id]
+            revisions: dict[str, int] = dict(tx.execute(sa.select(Booking.id, Booking.revision)).all())  # type: ignore[arg-type]
+            entries = {f"entry:{i}" for i in tx.execute(sa.select(WaitlistEntry.id)).scalars()}
+            versions: dict[int, int] = dict(tx.execute(sa.select(SlotEvent.id, SlotEvent.version)).all())  # type: ignore[arg-type]
+        for mail in self._asked(SendMail):
+            assert mail.booking_id in entries or mail.revision <= revisions[mail.booking_id]
+        for push in self._asked(PushEvent):
+            assert push.version <= versions[push.slot_event_id]
 
     @invariant()
-    def one_event_for_a_taken_slot(self) -> None:
-        """P3: the wish follows the bookings."""
-        if not hasattr(self, "desk"):
-            return
-        with self.desk.database.reading() as tx:
-            taken = set(
-                tx.execute(sa.select(Booking.slot_id).where(Booking.status == "confirmed").distinct()).scalars()
-            )
-            wanted = tx.execute(sa.select(SlotEvent.__table__).where(SlotEvent.wanted)).all()
-            times = {s.id: s.starts_at for s in tx.execute(sa.select(Slot.__table__))}
-        assert {e.slot_id for e in wanted} == taken
-        assert all(e.starts_at == times[e.slot_id] for e in wanted)
-        pushes = Counter((m.slot_event_id, m.version) for m in self.desk.messages(PushEvent))  # type: ignore[attr-defined]
-        assert not [p for p, n in pushes.items() if n > 1]
-
-    @invariant()
-    def each_revision_is_told_once(self) -> None:
-        """P3: no person has two messages about one revision."""
-        if not hasattr(self, "desk"):
-            return
-        mails = [m for m in self.desk.messages(SendMail) if not m.booking_id.startswith("entry:")]  # type: ignore[attr-defined]
-        assert len({(m.booking_id, m.revision, m.about, m.audience) for m in mails}) == len(mails)  # type: ignore[attr-defined]
-        told = {(m.booking_id, m.revision) for m in mails if m.audience == "client"}  # type: ignore[attr-defined]
+    def p3_never_lost_never_twice(self) -> None:
+        """Each revision is told to its client, nobody is told the same twice, each wish is one write."""
+        mails = [m for m in self._asked(SendMail) if not m.booking_id.startswith("entry:")]
+        assert len({(m.booking_id, m.revision, m.about, m.audience) for m in mails}) == len(mails)
+        told = {(m.booking_id, m.revision) for m in mails if m.audience == "client"}
         with self.desk.database.reading() as tx:
             for row in tx.execute(sa.select(Booking.id, Booking.revision)):
                 assert (row.id, row.revision) in told
+            wished = {(e.id, e.version) for e in tx.execute(sa.select(SlotEvent.__table__).where(SlotEvent.wanted))}
+        pushes = Counter((m.slot_event_id, m.version) for m in self._asked(PushEvent))
+        assert not [push for push, times in pushes.items() if times > 1]
+        assert {event for event, _ in wished} <= {event for event, _ in pushes}
 
     @invariant()
-    def nobody_waits_beside_a_free_seat(self) -> None:
-        """P7: what is open to a passer-by is what nobody in line wanted when it came free."""
-        if not hasattr(self, "desk"):
-            return
-        for service in ("talk", "group"):
-            for start in self.desk.starts(service):
-                # A hold that has run out is given on by whoever comes next; until then it only looks free.
-                if not self._expired_holds():
-                    assert self._first_fitting(service, start, 1) is None
-
-    @invariant()
-    def an_offer_has_its_seats(self) -> None:
-        """P7: exclusive, until it is over."""
-        if not hasattr(self, "desk"):
-            return
+    def p4_facts_commit_with_their_token(self) -> None:
+        """The cursor of the mailbox stands behind exactly the mails that were taken."""
         with self.desk.database.reading() as tx:
-            offers = tx.execute(sa.select(Offer.id, WaitlistEntry.status).join(WaitlistEntry, WaitlistEntry.id == Offer.entry_id).where(Offer.status == "open")).all()  # fmt: skip
+            cursor = tx.execute(sa.select(MailboxCursor.cursor)).scalar()
+            digests = tx.execute(sa.select(sa.func.count()).select_from(InboundMail)).scalar_one()
+        assert cursor == (str(len(self.taken_mails)) if self.taken_mails else None)
+        assert digests == len(set(self.taken_mails))
+
+    @invariant()
+    def p5_absence_of_proof_cancels_nothing(self) -> None:
+        """Only where the event was proven to be deleted has the operator's calendar cancelled."""
+        query = (
+            sa.select(Booking.slot_id)
+            .join(TimelineEntry, TimelineEntry.booking_id == Booking.id)
+            .where(TimelineEntry.what == "cancelled", TimelineEntry.cause == "operator deleted the event")
+        )
+        with self.desk.database.reading() as tx:
+            assert set(tx.execute(query).scalars()) <= self.proven
+
+    @invariant()
+    def p6_whatever_the_way_a_booking_is_complete(self) -> None:
+        """Each has its seats at its own time; those that stand have the operator's event and their end to come."""
+        with self.desk.database.reading() as tx:
+            rows = self.live(tx)
+            held = dict(tx.execute(sa.select(Seat.holder, Seat.slot_id).where(Seat.holder.like("booking:%"))).all())  # type: ignore[arg-type]
+            times = {s.id: (s.starts_at, s.ends_at) for s in tx.execute(sa.select(Slot.__table__))}
+            counted = Booking.status.in_(("confirmed", "completed", "no_show"))
+            come = set(tx.execute(sa.select(Booking.slot_id).where(counted)).scalars())
+            wanted = {e.slot_id: e for e in tx.execute(sa.select(SlotEvent.__table__).where(SlotEvent.wanted))}
+        assert {f"booking:{r.id}": r.slot_id for r in rows} == {h: s for h, s in held.items() if self._lives(h, rows)}
+        for row in rows:
+            assert (row.starts_at, row.ends_at) == times[row.slot_id]
+        assert wanted.keys() == come
+        assert all((e.starts_at, e.ends_at) == times[slot] for slot, e in wanted.items())
+        to_end = {(m.booking_id, m.revision) for m in self._asked(CompleteBooking)}
+        assert {(r.id, r.revision) for r in rows if r.status == "confirmed"} <= to_end
+
+    @staticmethod
+    def _lives(holder: str, rows: list[Any]) -> bool:
+        """Who came keeps the seat: it is past, and nobody else's business."""
+        return holder.removeprefix("booking:") in {row.id for row in rows}
+
+    @invariant()
+    def p7_the_line_before_strangers(self) -> None:
+        """What is open to a passer-by is what nobody in line wanted when it came free."""
+        if self._expired_holds():
+            return  # a hold that has run out is given on by whoever comes next; until then it only looks free
+        assert self._beside_free_seats() <= self.opened_by_hand
+
+    @invariant()
+    def p7_an_offer_is_exclusive(self) -> None:
+        """It has its seats until it is over."""
+        with self.desk.database.reading() as tx:
+            query = sa.select(Offer.id, WaitlistEntry.status).join(WaitlistEntry, WaitlistEntry.id == Offer.entry_id)
+            offers = tx.execute(query.where(Offer.status == "open")).all()
             holders = set(tx.execute(sa.select(Seat.holder).where(Seat.holder.like("offer:%"))).scalars())
         assert {f"offer:{o.id}" for o in offers} == holders
         assert all(o.status == "offered" for o in offers)
 
-    # --- helpers ----------------------------------------------------------------------------------------------
-
-    def _event(self, data: st.DataObject) -> SlotEvent | None:
-        slot_id = self.desk.seen(data.draw(st.sampled_from(self.bookings))).slot_id
+    @invariant()
+    def p8_one_voice(self) -> None:
+        """We invite, so nobody else does: no event of the operator's has a guest."""
         with self.desk.database.reading() as tx:
-            return tx.execute(sa.select(SlotEvent.__table__).where(SlotEvent.slot_id == slot_id)).one_or_none()  # type: ignore[return-value]
+            assert set(tx.execute(sa.select(Booking.voice)).scalars()) <= {"service"}
+            for words in tx.execute(sa.select(SlotEvent.words)).scalars():
+                assert not words.get("guest")
+
+    @invariant()
+    def p9_one_command_with_its_cause(self) -> None:
+        """Whatever the door: one beginning, at most one end, each with its cause; an end raises the revision by one and is
+        told to the client once."""
+        with self.desk.database.reading() as tx:
+            rows = tx.execute(sa.select(Booking.__table__)).all()
+            lines = tx.execute(sa.select(TimelineEntry.__table__).order_by(TimelineEntry.id)).all()
+        assert all(entry.cause for entry in lines)
+        ends = [m for m in self._asked(SendMail) if m.audience == "client" and m.about.startswith(tuple(ENDS))]
+        told = Counter(mail.booking_id for mail in ends)
+        for row in rows:
+            words = [entry.what for entry in lines if entry.booking_id == row.id]
+            moves = len([word for word in words if word in ("rescheduled", "moved")])
+            over = [word for word in words if word in ENDS]
+            assert len([word for word in words if word in BEGINS]) == 1
+            assert over == ([row.status] if row.status in ENDS else [])
+            assert row.revision == moves + len(over)
+            assert told[row.id] == len(over)
+
+    @invariant()
+    def p10_nothing_in_scope_acts_while_paused(self) -> None:
+        """What a pause covers, since before the last step, has neither been begun nor done in it."""
+        table = OutboxMessage.__table__
+        with self.desk.database.reading() as tx:
+            rows = {row.id: row for row in tx.execute(sa.select(table).where(table.c.automation != ""))}
+            in_force = set(tx.execute(sa.select(PauseItem.pause_id).distinct()).scalars())
+            seats = tx.execute(sa.select(Seat.holder, Seat.slot_id)).all()
+        assert in_force == set(self.standing)
+        known, stood, sat = getattr(self, "_last", ({}, {}, []))
+        for message_id, row in rows.items():
+            began = row.state in ("queued", "running", "done") and known.get(message_id) != row.state
+            if not began or (known.get(message_id) == "running" and row.state == "queued"):
+                continue
+            for pause_id, pause in stood.items():
+                if pause_id in self.standing and row.automation in pause["automations"]:
+                    assert not _covers(pause, row, [*sat, *seats]), f"{row.kind} acted under pause {pause_id}"
+        self._last = ({i: row.state for i, row in rows.items()}, dict(self.standing), seats)
+
+    # --- oracles: reading everything, in Python -----------------------------------------------------------------
+
+    def _asked(self, kind: type[Any]) -> list[Any]:
+        return self.desk.messages(kind)
+
+    def after_a_decision(self) -> None:
+        """What a human opens to everybody may be wanted by somebody in line."""
+        self.opened_by_hand |= self._beside_free_seats()
+
+    def _beside_free_seats(self) -> set[tuple[str, datetime]]:
+        """Starts that are open to strangers though somebody in line would take them."""
+        found = set()
+        today = self.desk.now.date()
+        for service in ("talk", "group", "asked", "shifting"):
+            with self.desk.database.reading() as tx:
+                wanted = offering(tx, "anna", service)
+                listed = queries.slots(tx, wanted, today, today + timedelta(days=4), "UTC", now=self.desk.now)
+            for start in listed.starts:
+                if start.state is SlotState.OPEN and self._first_fitting(service, start.period.start, start.seats_left):
+                    found.add((service, start.period.start))
+        return found
 
     def _expired_holds(self) -> bool:
         with self.desk.database.reading() as tx:
             return tx.execute(sa.select(Seat.id).where(Seat.expires_at <= self.desk.now)).first() is not None
 
-    def _mails(self) -> int:
-        return len(self.desk.messages(SendMail))
+    def before_a_stranger(self, service: str, start: datetime) -> None:
+        """Who would be the first to have it?"""
+        by_hand = (service, start) in self.opened_by_hand
+        self._waiting = None if by_hand else self._first_fitting(service, start, 1)
+
+    def after_a_stranger(self) -> None:
+        """P7: a passer-by has what nobody in line wanted."""
+        assert self._waiting is None, "a passer-by was faster than the line"
 
     def _first_fitting(self, service: str, start: datetime, seats: int) -> str | None:
-        """The oracle: who in line would take that start, by reading every entry in Python."""
+        """Who in line would take that start: priority, then age."""
         with self.desk.database.reading() as tx:
-            entries = tx.execute(sa.select(WaitlistEntry.__table__).where(WaitlistEntry.status == "waiting").order_by(WaitlistEntry.id)).all()  # fmt: skip
-            service_id = tx.execute(sa.text("SELECT id FROM service WHERE slug = :s"), {"s": service}).scalar_one()
+            waiting = sa.select(WaitlistEntry.__table__).where(WaitlistEntry.status == "waiting")
+            entries = tx.execute(waiting.order_by(WaitlistEntry.priority.desc(), WaitlistEntry.id)).all()
+            service_id = tx.execute(sa.select(Service.id).where(Service.slug == service)).scalar_one()
             live = tx.execute(sa.select(Booking.client_email, Booking.starts_at, Booking.ends_at).where(Booking.status.in_(LIVE))).all()  # fmt: skip
         end = start + timedelta(hours=1)
         for entry in entries:
@@ -330,7 +249,17 @@ class Practice(RuleBasedStateMachine):
         return None
 
 
-Practice.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+def _covers(pause: dict[str, Any], row: Any, seats: list[Any]) -> bool:
+    """Is the message in the pause's scope? What is about a slot is about who sits in it, before or after."""
+    target = pause["target"]
+    if pause["scope"] == "booking" and row.booking_id is None:
+        slots = [seat.slot_id for seat in seats if seat.holder == f"booking:{target}"]
+        return len(slots) == 2 and set(slots) == {row.slot_id}  # sat there throughout
+    of = {"operator": row.operator_id, "service": row.service_id, "slot": row.slot_id, "booking": row.booking_id}
+    return pause["scope"] == "global" or str(of[pause["scope"]]) == target
+
+
+Promises.TestCase.settings = settings(
+    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
-TestPromises = pytest.mark.timeout(900)(Practice.TestCase)
+TestPromises = pytest.mark.timeout(900)(Promises.TestCase)
