@@ -58,6 +58,10 @@ i18n: $(VENV)/test.stamp ## gather every text; fails on missing or fuzzy transla
 openapi: $(VENV)/test.stamp ## write docs/openapi.json
 	$(BIN)/slotledger openapi > docs/openapi.json
 
+bench: $(VENV)/test.stamp ## paired timings as tables; takes some minutes, best on a machine that rests
+	@set -e; for each in tests/benchmarks/bench_*.py; do \
+		printf '\n%s\n\n' "$$each"; $(BIN)/python -m "$$(echo "$${each%.py}" | tr / .)"; done
+
 chaos: $(VENV)/test.stamp ## SIGKILL at each passing of each boundary; takes long
 	CHAOS=full $(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import times, waitlist
+from booking import attendance, times, waitlist
 from booking.catalogue import Offering, member_of, offering, offering_of
 from booking.complete import Completion, Origin, complete, scope_of
 from booking.ending import end
@@ -324,12 +324,11 @@ def mark(tx: Tx, terms: Terms, booking_id: str, happening: Happening, *, now: da
 
 def confirm_attendance(tx: Tx, booking_id: str, *, now: datetime, cause: str) -> None:
     """The client says they come. Idempotent. Raises `NotFound`, `NotPossible`."""
+    claims.hold_still(tx, _row(tx, booking_id).operator_id)  # somebody may be taking the place of who didn't answer
     row = _row(tx, booking_id)
     if row.status not in LIVE:
         after(row.status, Happening.MOVE)  # says why not
-    if row.attendance_confirmed_at is None:
-        tx.execute(sa.update(Booking).where(Booking.id == row.id).values(attendance_confirmed_at=now, updated_at=now))
-        timeline.note(tx, row.id, row.operator_id, "attendance_confirmed", now=now, cause=cause)
+    attendance.confirm(tx, row, now=now, cause=cause)
 
 
 def id_of(tx: Tx, token: str) -> str:

@@ -15,13 +15,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import reminders
+from booking import history, line, reminders
 from booking.catalogue import Offering
 from booking.errors import HoldExpired, SlotTaken
 from booking.invitation import About, event_words
 from booking.rules import Client
 from booking.states import COUNTED, LIVE, Happening, Status, after
-from booking.tables import Booking
+from booking.tables import Booking, Offer
 from booking.terms import Terms
 from connectors.model import Period
 from ledger import claims, entries, free_time, outbox, timeline
@@ -258,7 +258,10 @@ def _voice(tx: Tx, wish: Completion) -> str:
 def _waits_for(tx: Tx, wish: Completion, now: datetime) -> list[str]:
     spec = wish.offering.spec
     reasons = []
-    if spec.confirmation == "approval":
+    missed = wish.client is not None and history.asks_for_approval(
+        tx, spec, wish.offering.operator_id, wish.client.email
+    )
+    if spec.confirmation == "approval" or missed:
         reasons.append("approval")
     since = now - timedelta(minutes=spec.max_staleness_minutes)
     if not all(free_time.is_fresh(tx, each, since) for each in wish.offering.people):
@@ -281,6 +284,8 @@ def _changed_row(tx: Tx, wish: Completion, slot_id: int, now: datetime) -> Any:
         if not rest:
             values |= {"status": after(row.status, Happening.CONFIRM), "expires_at": None, "invited": True}
     else:
+        # Who was offered this place, because nobody confirmed it, waits again: it is at another time now.
+        line.withdraw_offers(tx, Offer.booking_id == row.id, now=now)
         values |= {"status": after(row.status, Happening.MOVE), "revision": row.revision + 1}
         if row.status == Status.PENDING:
             values["expires_at"] = min(row.expires_at or slot.starts_at, slot.starts_at)
@@ -321,6 +326,7 @@ def _ask_for_the_rest(tx: Tx, wish: Completion, row: Any, now: datetime) -> None
         done = CompleteBooking(row.id, row.revision)
         outbox.append(tx, done, now=now, not_before=row.ends_at, scope=scope, cause=cause)
         reminders.plan(tx, row, wish.offering.spec.reminder_hours, scope=scope, now=now, cause=cause)
+        reminders.plan_attendance(tx, row, wish.offering.spec, scope=scope, now=now, cause=cause)
         about = _ABOUT.get(wish.origin, About.BOOKED)
         if wish.origin is Origin.DECIDED:
             about = About.PROMOTED if row.waitlist_entry_id else About.APPROVED

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import capacity, commands, judgement, openings, privacy, reminders, replies, turns, waitlist
+from booking import attendance, capacity, commands, judgement, openings, privacy, reminders, replies, turns, waitlist
 from booking.catalogue import offering_by_id, offering_of
 from booking.complete import Completion, Origin, complete, tell
 from booking.errors import DoesNotFit, TooLate
@@ -21,6 +21,7 @@ from ledger import claims, free_time, reviews, timeline
 from ledger.backoff import NotYet
 from ledger.db import Tx
 from ledger.messages import (
+    AskAttendance,
     CapacityChanged,
     CompleteBooking,
     DecidePending,
@@ -33,6 +34,7 @@ from ledger.messages import (
     MailFact,
     Message,
     PromoteWaitlist,
+    ReleaseUnconfirmed,
     RemindBooking,
     RemoteCancellation,
     RemoteMove,
@@ -186,9 +188,21 @@ def _(message: HoursClosed, tx: Tx, terms: Terms, now: datetime, cause: str) -> 
 
 
 @_react.register
+def _(message: AskAttendance, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
+    attendance.ask(tx, message, now=now, cause=cause)
+
+
+@_react.register
+def _(message: ReleaseUnconfirmed, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
+    attendance.release(tx, message, now=now, cause=cause or "unconfirmed")
+
+
+@_react.register
 def _(message: TimeFreed, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
     claims.lock_operator(tx, message.operator_id)
-    capacity.adjust(tx, message.operator_id, now=now, cause=cause or "operator_calendar")  # an opening may say other seats
+    capacity.adjust(
+        tx, message.operator_id, now=now, cause=cause or "operator_calendar"
+    )  # an opening may say other seats
     openings.look(tx, message.operator_id, now=now)
     turns.take_turn(tx, terms, message.operator_id, now=now, cause=cause or "operator_calendar")
 

@@ -10,12 +10,13 @@ import sqlalchemy as sa
 
 from booking.catalogue import offering_by_id
 from booking.letters import About
+from booking.services import ServiceSpec
 from booking.states import Status
 from booking.tables import Booking
 from ledger import outbox, timeline
 from ledger.backoff import NotYet
 from ledger.db import Tx
-from ledger.messages import RemindBooking, SendMail
+from ledger.messages import AskAttendance, ReleaseUnconfirmed, RemindBooking, SendMail
 
 NIGHT = time(22)
 MORNING = time(7)
@@ -92,6 +93,19 @@ def turn_on(tx: Tx, booking_id: str, *, now: datetime, cause: str) -> None:
     theirs = (Booking.client_email == row.client_email, Booking.operator_id == row.operator_id)
     tx.execute(sa.update(Booking).where(*theirs, Booking.reminders_off != "").values(reminders_off="", updated_at=now))
     timeline.note(tx, row.id, row.operator_id, "reminders_on", now=now, cause=cause)
+
+
+def plan_attendance(tx: Tx, row: Any, spec: ServiceSpec, *, scope: outbox.Scope, now: datetime, cause: str) -> None:
+    """Ask a confirmed booking's client in time whether they come, and later, unanswered, those who wait. Whoever books when
+    others have been asked already has just said so."""
+    due = remind_at(row.starts_at, spec.confirm_attendance_hours, row.client_timezone)
+    if due is None or due <= now:
+        return
+    outbox.append(tx, AskAttendance(row.id, row.revision), now=now, not_before=due, scope=scope, cause=cause)
+    if spec.release_unconfirmed_hours:
+        then = row.starts_at - timedelta(hours=spec.release_unconfirmed_hours)
+        message = ReleaseUnconfirmed(row.id, row.revision)
+        outbox.append(tx, message, now=now, not_before=max(then, due), scope=scope, cause=cause)
 
 
 def remind(tx: Tx, message: RemindBooking, *, now: datetime, cause: str) -> None:

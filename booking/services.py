@@ -117,7 +117,9 @@ class ServiceSpec(_Strict):
     limit_per_day, limit_per_week: how many of its slots (not seats) may be taken in a day or week (Monday to Sunday) of
     the operator's wall time, 0 for no limit. holidays: a country, or one and a part of it, whose public holidays close the
     day unless it has an override. team: slugs of the operators who do it, ``any`` one of them or ``all`` together; empty:
-    whose service it is. reminder_hours: before the start, 0 for none. conference: a Meet or Teams link with each booking,
+    whose service it is. reminder_hours: before the start, 0 for none. confirm_attendance_hours: ask then whether
+    they come; release_unconfirmed_hours: offer the place of who hasn't answered to those who wait; both before the start,
+    0 for never. approval_after_no_shows: who missed so many needs approval, 0 for nobody. conference: a Meet or Teams link with each booking,
     where the operator's account invites the clients itself (P8). names_in_event: who comes to a group stands in its event.
     """
 
@@ -137,6 +139,9 @@ class ServiceSpec(_Strict):
     limit_per_week: int = Field(default=0, ge=0, le=1000)
     cancel_until_minutes: int = Field(default=0, ge=0, le=525_600)
     reminder_hours: int = Field(default=24, ge=0, le=720)
+    confirm_attendance_hours: int = Field(default=0, ge=0, le=720)
+    release_unconfirmed_hours: int = Field(default=0, ge=0, le=720)
+    approval_after_no_shows: int = Field(default=0, ge=0, le=100)
     retention_months: int = Field(default=24, ge=1, le=1200)
     operator_moves: Literal["follow", "propose"] = "follow"
     cancellation_grace_seconds: int = Field(default=60, ge=0, le=86_400)
@@ -236,6 +241,12 @@ class ServiceSpec(_Strict):
     def duration(self) -> timedelta:
         """Length of an appointment without its buffers, where nobody asks for another."""
         return timedelta(minutes=self.duration_minutes)
+
+    @model_validator(mode="after")
+    def _asked_before_released(self) -> ServiceSpec:
+        if self.release_unconfirmed_hours and self.release_unconfirmed_hours >= self.confirm_attendance_hours:
+            raise ValueError("release_unconfirmed_hours must be less than confirm_attendance_hours: they are asked before")
+        return self
 
     @property
     def durations(self) -> tuple[int, ...]:

@@ -47,7 +47,15 @@ class Booking(Base):
     """
 
     __tablename__ = "booking"
-    __table_args__ = (sa.Index("ix_booking_service_starts", "service_id", "starts_at"),)
+    __table_args__ = (
+        sa.Index("ix_booking_service_starts", "service_id", "starts_at"),
+        sa.Index(
+            "ix_booking_no_show",
+            "operator_id",
+            sqlite_where=sa.text("status = 'no_show'"),
+            postgresql_where=sa.text("status = 'no_show'"),
+        ),
+    )
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
     token: Mapped[str] = mapped_column(unique=True)
     operator_id: Mapped[int] = mapped_column(sa.ForeignKey("operator.id", ondelete="CASCADE"), index=True)

@@ -27,11 +27,12 @@ from booking.tables import Booking, Offer, WaitlistEntry
 from booking.terms import Terms
 from booking.turns import completion, promote_named, seats_freed, serve
 from connectors.model import Period
-from ledger import claims, entries
+from ledger import claims, entries, outbox
 from ledger.availability import SlotState, Start
 from ledger.backoff import NotYet
 from ledger.claims import Freed
 from ledger.db import Tx
+from ledger.messages import ReleaseUnconfirmed
 from ledger.tables import Seat, Slot
 
 __all__ = [
@@ -233,9 +234,19 @@ def _drop_offer(tx: Tx, terms: Terms, entry: Any, status: str, *, now: datetime,
     if offer is None:
         return
     tx.execute(sa.update(Offer).where(Offer.id == offer.id).values(status=status))
+    if offer.booking_id is not None:
+        _offer_on(tx, offer.booking_id, now=now, cause=cause)
+        return
     freed = _release(tx, offer.id)
     if freed is not None:
         seats_freed(tx, terms, [freed], now=now, cause=cause)
+
+
+def _offer_on(tx: Tx, booking_id: str, *, now: datetime, cause: str) -> None:
+    """The place of who hasn't answered goes to the next in line, or stays theirs."""
+    row = tx.execute(sa.select(Booking.__table__).where(Booking.id == booking_id)).one()
+    scope = outbox.Scope(row.operator_id, row.service_id, row.slot_id, row.id)
+    outbox.append(tx, ReleaseUnconfirmed(row.id, row.revision), now=now, scope=scope, cause=cause)
 
 
 def _give_up(tx: Tx, entry: Any, status: str, about: About, *, now: datetime, cause: str) -> None:

@@ -342,6 +342,25 @@ class RemindBooking(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class AskAttendance(Message):
+    """The appointment is near: ask the client whether they come; the revision that was planned for."""
+
+    booking_id: str
+    revision: int
+    automation: ClassVar[str] = "remind"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseUnconfirmed(Message):
+    """Nobody has said that they come: offer the place to who waits for it. The revision that was planned for."""
+
+    booking_id: str
+    revision: int
+    merges: ClassVar[bool] = True
+    automation: ClassVar[str] = "no_show"
+
+
+@dataclass(frozen=True, slots=True)
 class SendMail(Message):
     """One mail to one person about one revision. audience: ``client`` or ``operator``. about: which message it is; what
     follows a colon makes it another one of the same words.
@@ -415,7 +434,8 @@ KINDS: dict[str, type[Message]] = {
         PullCalendar, PushEvent, LookForEvent, SweepEvent, OpenChannel, CloseChannel, RemoteCancellation, RemoteMove, RemoteOverlap,
         GuestDeclined, GuestAccepted, HoursClosed, TimeFreed,
         ClientReply, ClientDeclined, ClientCounter, ClientRefresh, MailBounced,
-        PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, SendMail,
+        PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, AskAttendance,
+        ReleaseUnconfirmed, SendMail,
         CapacityChanged, ForgetClient,
         SendWebhook, CatchUpWebhook,
     )

@@ -129,6 +129,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("service_id", "level", "priority", "block", name=op.f("pk_line_count")),
     )
     op.create_index(
+        "ix_booking_no_show",
+        "booking",
+        ["operator_id"],
+        unique=False,
+        sqlite_where=sa.text("status = 'no_show'"),
+        postgresql_where=sa.text("status = 'no_show'"),
+    )
+    op.create_index(
         "ix_waitlist_entry_last_date",
         "waitlist_entry",
         ["last_date"],
@@ -216,6 +224,7 @@ def downgrade() -> None:
     op.drop_column("slot_event", "no_show")
     op.drop_column("offer", "booking_id")
     op.drop_index("ix_waitlist_entry_last_date", "waitlist_entry")
+    op.drop_index("ix_booking_no_show", "booking")
     for column in ("sequence", "organizer_tag", "uid", "calendar_entry"):
         op.drop_column("waitlist_entry", column)
     for table in ("line_count", "wish_key", "wish_shape", "turn"):
