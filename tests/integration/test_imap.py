@@ -10,11 +10,11 @@ import pytest
 
 from connectors.mail.imip_incoming import Kind, parse_incoming
 from connectors.mail.mailbox import open_inbound
-from tests.support.dovecot import DOVECOT, MISSING, Dovecot, running
+from tests.support.dovecot import Dovecot, needs_dovecot, running
 from tests.support.eml import MAIL_FROM, TAG, load
 from tests.support.listening import Listening
 
-pytestmark = pytest.mark.skipif(DOVECOT is None, reason=MISSING)
+pytestmark = needs_dovecot
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ import sqlalchemy as sa
 from ledger import outbox
 from ledger.db import Database
 from ledger.tables import InboundMail
-from tests.support.dovecot import DOVECOT, MISSING, Dovecot, running
+from tests.support.dovecot import Dovecot, needs_dovecot, running
 from tests.support.eml import MAIL_FROM, TAG, load
 from tests.support.service import wait_until
 from tests.support.worlds import world_of
 from workers.inbound import InboundMailbox
 from workers.world import World
 
-pytestmark = pytest.mark.skipif(DOVECOT is None, reason=MISSING)
+pytestmark = needs_dovecot
 
 
 @pytest.fixture

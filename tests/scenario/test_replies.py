@@ -21,7 +21,7 @@ from connectors.emulators.mailclient import Client, answer, ask_again, bounce, p
 from connectors.emulators.radicale import free_port
 from connectors.mail.folder import MailFolder
 from connectors.model import PartStat, Period
-from tests.support.dovecot import DOVECOT, MISSING, running
+from tests.support.dovecot import needs_dovecot, running
 from tests.support.service import Practice, field_of, practice, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -92,12 +92,12 @@ def imap(folder: Path, mode: str) -> Iterator[Mailing]:
         yield Mailing(made, dovecot.deliver)
 
 
-@pytest.fixture(scope="module", params=["embedded-lmtp", "redis-lmtp", "embedded-dovecot"])
+@pytest.fixture(
+    scope="module", params=["embedded-lmtp", "redis-lmtp", pytest.param("embedded-dovecot", marks=needs_dovecot)]
+)
 def post(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailing]:
     """One practice for all tests of a way; each test uses starts of its own."""
     mode, _, way = request.param.partition("-")
-    if way == "dovecot" and DOVECOT is None:
-        pytest.skip(MISSING)
     with ExitStack() as stack:
         yield stack.enter_context((lmtp if way == "lmtp" else imap)(tmp_path_factory.mktemp("service"), mode))
 
