@@ -153,7 +153,7 @@ class ConsentOut(BaseModel):
 
 
 class ProposalOut(BaseModel):
-    """Another time that the operator proposes."""
+    """Another time: one that the operator proposes, or one that the client wants and that the calendar is checked for."""
 
     start: datetime
     end: datetime
@@ -184,6 +184,7 @@ class BookingOut(BaseModel):
     uid: str
     reason: str
     proposal: ProposalOut | None
+    wanted: ProposalOut | None
     client: PersonOut
     answers: dict[str, Any]
     consents: dict[str, ConsentOut]

@@ -9,13 +9,13 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from booking import attendance, times, waitlist
+from booking import attendance, changes, freshness, times, waitlist
 from booking.catalogue import Offering, member_of, offering, offering_of
 from booking.complete import Completion, Origin, complete, scope_of
 from booking.ending import end
@@ -35,8 +35,8 @@ from booking.states import LIVE, Happening, Status, after
 from booking.tables import Booking, IdempotencyKey
 from booking.terms import Terms
 from connectors.model import Period
-from ledger import availability, claims, entries, free_time, outbox, reviews, timeline
-from ledger.availability import SlotState, Start, Taken
+from ledger import claims, entries, free_time, outbox, reviews, timeline
+from ledger.availability import SlotState, Start
 from ledger.claims import Freed
 from ledger.db import Tx, insert_ignoring
 from ledger.messages import ExpireHold
@@ -166,15 +166,24 @@ def book(
 def reschedule(tx: Tx, terms: Terms, booking_id: str, start: datetime, *, by: str, now: datetime, cause: str) -> None:
     """Another time, the same booking and UID. by: ``client`` (within the service's window) or ``operator``.
 
-    Moving to the time it has is a no-op. Raises `SlotTaken`, `TooLate`, `NotPossible`.
+    Where the calendar data is too old to know, a confirmed booking stays where it is, the client's new time is kept, and
+    fresh data decides (`booking.changes`). Moving to the time it has is a no-op. Raises `SlotTaken`, `TooLate`,
+    `NotPossible`.
     """
     row, wanted = _locked(tx, terms, booking_id, now=now, cause=cause)
     after(row.status, Happening.MOVE)
-    if row.starts_at == start:
+    asked = changes.asked(tx, row.id)
+    if start == (row.starts_at if asked is None else asked.start):
         return
     if by == "client":
         may_change(wanted.spec, row.starts_at, now)
+    waitlist.seats_freed(tx, terms, changes.drop(tx, row), now=now, cause=cause)
+    if start == row.starts_at:
+        return  # they had asked for another time, and stay after all
     wanted, free = _free_start(tx, wanted, start, row.seats, now, moving=row)
+    surely = by != "client" or row.status != Status.CONFIRMED or freshness.is_fresh(tx, wanted, now)
+    if not surely and changes.ask(tx, wanted, row, free, now=now, cause=cause):
+        return
     wish = Completion(wanted, Origin.RESCHEDULED, cause, start=free, booking=row, seats=row.seats, by=by)
     done = complete(tx, terms, wish, now=now)
     waitlist.seats_freed(tx, terms, done.freed, now=now, cause=cause)
@@ -238,7 +247,8 @@ def move_slot(
         slot.id, slot.operator_id, slot.service_id, Period(slot.starts_at, slot.ends_at),
         Period(slot.block_start, slot.block_end), slot.taken, 0, slot.capacity, "", tuple(sorted(mates)),
     )  # fmt: skip
-    waitlist.seats_freed(tx, terms, [left, *withdrawn], now=now, cause=cause)
+    dropped = [freed for row in rows for freed in changes.drop(tx, row)]
+    waitlist.seats_freed(tx, terms, [left, *withdrawn, *dropped], now=now, cause=cause)
 
 
 def answer_proposal(tx: Tx, terms: Terms, booking_id: str, *, accept: bool, now: datetime, cause: str) -> None:
@@ -310,12 +320,15 @@ def turn_down(
 
 
 def mark(tx: Tx, terms: Terms, booking_id: str, happening: Happening, *, now: datetime, cause: str) -> None:
-    """``COMPLETE``, ``NO_SHOW`` or ``UNDO_NO_SHOW``. Repeating is a no-op. Raises `NotPossible`."""
+    """``COMPLETE``, ``NO_SHOW`` or ``UNDO_NO_SHOW``. Repeating is a no-op. Raises `NotPossible`, also for a no-show at
+    what hasn't begun."""
     row, _ = _locked(tx, terms, booking_id, now=now, cause=cause)
     aims = {Happening.COMPLETE: Status.COMPLETED, Happening.NO_SHOW: Status.NO_SHOW}
     if row.status == aims.get(happening):
         return
     status = after(row.status, happening)
+    if happening is Happening.NO_SHOW and row.starts_at > now:
+        raise NotPossible("nobody can have missed what hasn't begun")
     if happening is Happening.UNDO_NO_SHOW and row.ends_at <= now:
         status = Status.COMPLETED
     tx.execute(sa.update(Booking).where(Booking.id == row.id).values(status=status, updated_at=now))
@@ -386,22 +399,6 @@ def taken(tx: Tx, wanted: Offering, start: datetime, now: datetime, *, seats: in
     return SlotTaken(nearest, waitlist=(wanted.operator_slug, wanted.slug) if wanted.spec.waitlist.accept else None)
 
 
-def is_still_free(tx: Tx, wanted: Offering, row: Any, now: datetime) -> bool:
-    """Does fresh calendar data leave a pending booking its time: nothing lies over it, and what opened it is still there?
-
-    Who shares the slot with others needs no opening of their own: the slot is kept for them anyway.
-    """
-    period = Period(row.starts_at, row.ends_at)
-    known = free_time.taken(tx, row.operator_id, period, now, for_the_line=True)
-    if any(busy.overlaps(period) for busy in known.busy):
-        return False
-    alone = sum(slot.taken for slot in known.slots if slot.slot_id == row.slot_id) == row.seats
-    if not wanted.rules.calendar_openings or not alone:
-        return True
-    rules = replace(wanted.rules, notice=timedelta())
-    return availability.find(rules, row.starts_at, now, Taken(openings=known.openings)) is not None
-
-
 def _held(
     tx: Tx, wanted: Offering, token: str, start: datetime, seats: int, now: datetime, request: Mapping[str, Any]
 ) -> Offering:
@@ -446,5 +443,5 @@ def _hash(request: Mapping[str, Any]) -> str:
 
 __all__ = [
     "HOLD_MINUTES", "Held", "book", "cancel", "cancel_all", "confirm_attendance", "decide", "drop_hold", "forget_answers",
-    "hold", "id_of", "is_still_free", "mark", "reschedule", "scope_of", "taken", "turn_down",
+    "hold", "id_of", "mark", "reschedule", "scope_of", "taken", "turn_down",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import history, line, reminders
+from booking import freshness, history, line, reminders
 from booking.catalogue import Offering
 from booking.errors import HoldExpired, SlotTaken
 from booking.invitation import About, event_words
@@ -24,11 +24,11 @@ from booking.states import COUNTED, LIVE, Happening, Status, after
 from booking.tables import Booking, Offer
 from booking.terms import Terms
 from connectors.model import Period
-from ledger import claims, entries, free_time, outbox, timeline
+from ledger import claims, entries, outbox, timeline
 from ledger.availability import Start
 from ledger.claims import Freed
 from ledger.db import Tx
-from ledger.messages import CompleteBooking, DecidePending, PullCalendar, SendMail
+from ledger.messages import CompleteBooking, DecidePending, SendMail
 from ledger.tables import Slot
 
 
@@ -263,8 +263,7 @@ def _waits_for(tx: Tx, wish: Completion, now: datetime) -> list[str]:
     )
     if spec.confirmation == "approval" or missed:
         reasons.append("approval")
-    since = now - timedelta(minutes=spec.max_staleness_minutes)
-    if not all(free_time.is_fresh(tx, each, since) for each in wish.offering.people):
+    if not freshness.is_fresh(tx, wish.offering, now):
         reasons.append("fresh")
     return reasons
 
@@ -289,6 +288,9 @@ def _changed_row(tx: Tx, wish: Completion, slot_id: int, now: datetime) -> Any:
         values |= {"status": after(row.status, Happening.MOVE), "revision": row.revision + 1}
         if row.status == Status.PENDING:
             values["expires_at"] = min(row.expires_at or slot.starts_at, slot.starts_at)
+            if wish.origin is Origin.RESCHEDULED and not freshness.is_fresh(tx, wish.offering, now):
+                waits = [reason for reason in row.waits_for.split(",") if reason]
+                values["waits_for"] = ",".join(dict.fromkeys([*waits, "fresh"]))
     tx.execute(sa.update(Booking).where(Booking.id == row.id, Booking.status.in_(LIVE)).values(**values))
     return row_of(tx, row.id)
 
@@ -342,10 +344,8 @@ def _ask_for_the_rest(tx: Tx, wish: Completion, row: Any, now: datetime) -> None
         return  # still waits for the other thing
     waits = row.waits_for.split(",")
     if "fresh" in waits:
-        for operator_id in wish.offering.people:
-            for calendar_id in free_time.watched_calendars(tx, operator_id):
-                outbox.append(tx, PullCalendar(calendar_id), now=now, scope=outbox.Scope(operator_id), cause=cause)
-        outbox.append(tx, DecidePending(row.id, "fresh"), now=now, scope=scope, cause=cause)
+        reason = f"fresh:{row.revision}" if row.revision else "fresh"
+        freshness.ask(tx, wish.offering, row, reason, now=now, scope=scope, cause=cause)
     # Asked for already where it was moved; an earlier end counts, a later one is found out when it is due.
     expiry = DecidePending(row.id, "expiry")
     outbox.append(tx, expiry, now=now, not_before=row.expires_at, scope=scope, cause=cause)

@@ -54,6 +54,10 @@ def end(
         if seats is not None:
             before = freed.get(row.slot_id)
             freed[row.slot_id] = seats if before is None else _joined(before, seats)
+        kept = claims.release(tx, f"change:{row.id}", operator_id=row.operator_id)
+        if kept is not None:  # another time that they had asked for
+            before = freed.get(kept.slot_id)
+            freed[kept.slot_id] = kept if before is None else _joined(before, kept)
     for slot_id in {row.slot_id for row in rows}:
         refresh_event(tx, terms, wanted, slot_id, now=now, cause=cause)
     return list(freed.values())

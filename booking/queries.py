@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from booking import commands, times, waitlist
+from booking import changes, commands, times, waitlist
 from booking.catalogue import Offering, offering_of, offering_waited_for, offerings_of
 from booking.errors import FieldError, Invalid, NotFound
 from booking.rules import REACH
@@ -188,6 +188,7 @@ def booking_view(tx: Tx, booking_id: str, terms: Terms, *, reader: str = "client
         "uid": row.uid,
         "reason": row.reason,
         "proposal": _proposal(tx, row),
+        "wanted": _wanted(tx, row),
         "client": {"name": row.client_name, "email": row.client_email},
         "answers": row.answers,
         "consents": row.consents,
@@ -258,6 +259,11 @@ def _proposal(tx: Tx, row: Any) -> dict[str, datetime] | None:
     if review is None:
         return None
     return {"start": datetime.fromisoformat(review.detail["to"]), "end": datetime.fromisoformat(review.detail["until"])}
+
+
+def _wanted(tx: Tx, row: Any) -> dict[str, datetime] | None:
+    period = changes.asked(tx, row.id)
+    return None if period is None else {"start": period.start, "end": period.end}
 
 
 def _calendar_state(tx: Tx, slot_id: int) -> str:

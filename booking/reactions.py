@@ -8,7 +8,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import attendance, capacity, commands, judgement, openings, privacy, reminders, replies, turns, waitlist
+from booking import (
+    absence,
+    attendance,
+    capacity,
+    changes,
+    commands,
+    freshness,
+    judgement,
+    openings,
+    privacy,
+    reminders,
+    replies,
+    turns,
+    waitlist,
+)
 from booking.catalogue import offering_by_id, offering_of
 from booking.complete import Completion, Origin, complete, tell
 from booking.errors import DoesNotFit, TooLate
@@ -17,7 +31,7 @@ from booking.states import Happening, Status
 from booking.tables import Booking
 from booking.terms import Terms
 from connectors.model import Period
-from ledger import claims, free_time, reviews, timeline
+from ledger import claims, reviews, timeline
 from ledger.backoff import NotYet
 from ledger.db import Tx
 from ledger.messages import (
@@ -33,6 +47,7 @@ from ledger.messages import (
     HoursClosed,
     MailFact,
     Message,
+    NoShowTagged,
     PromoteWaitlist,
     ReleaseUnconfirmed,
     RemindBooking,
@@ -172,6 +187,11 @@ def _guest_of(tx: Tx, slot_event_id: int, version: int, now: datetime) -> Any:
 
 
 @_react.register
+def _(message: NoShowTagged, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
+    absence.follow_tag(tx, terms, _locked_event(tx, message.slot_event_id), now=now, cause=cause or "operator_calendar")
+
+
+@_react.register
 def _(message: MailFact, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
     replies.react(tx, message, terms, now=now, cause=cause)
 
@@ -232,9 +252,12 @@ def _(message: ExpireOffer, tx: Tx, terms: Terms, now: datetime, cause: str) -> 
 @_react.register
 def _(message: DecidePending, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
     row = tx.execute(sa.select(Booking.__table__).where(Booking.id == message.booking_id)).one_or_none()
-    if row is None or row.status != Status.PENDING:
+    if row is None:
         return
     claims.lock_operator(tx, row.operator_id)
+    if message.reason.startswith(changes.REASON):
+        changes.decide(tx, terms, row.id, now=now, cause=cause)
+        return
     row = tx.execute(sa.select(Booking.__table__).where(Booking.id == message.booking_id)).one()
     if row.status != Status.PENDING:
         return
@@ -246,9 +269,9 @@ def _(message: DecidePending, tx: Tx, terms: Terms, now: datetime, cause: str) -
         return
     if "fresh" not in row.waits_for.split(","):
         return
-    if not free_time.is_fresh(tx, row.operator_id, row.created_at):
+    if not freshness.is_known(tx, wanted, row.needs_data_from or row.created_at):
         raise NotYet("the operator's calendars have not been read since", STALE_CHECK)
-    if not commands.is_still_free(tx, wanted, row, now):
+    if not freshness.leaves_free(tx, wanted, row.slot_id, row.seats, now):
         commands.turn_down(tx, terms, wanted, row, Happening.DECLINE, now=now, cause="calendar", reason="calendar")
         return
     complete(tx, terms, Completion(wanted, Origin.DECIDED, cause, booking=row, decided="fresh"), now=now)

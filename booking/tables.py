@@ -43,6 +43,7 @@ class Booking(Base):
     a pending one is over. voice: who invites the client, fixed at creation (P8). partstat: the last answer of the
     client's calendar to our invitation; reply_sequence, reply_dtstamp: the revision it answered, and when it was given.
     reminders_off: what the client wants no reminders of: ``booking`` (this one), ``operator`` (all with this operator).
+    needs_data_from: calendar data from then on decides it, where it waits for that, or the other time it waits for.
     duration_minutes: as chosen; 0 is the service's first. consents: field → ``{"text", "at"}``, the words agreed to.
     """
 
@@ -65,6 +66,7 @@ class Booking(Base):
     status: Mapped[str]
     waits_for: Mapped[str] = mapped_column(default="")
     expires_at: Mapped[datetime | None]
+    needs_data_from: Mapped[datetime | None]
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     client_name: Mapped[str]

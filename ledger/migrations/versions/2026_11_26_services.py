@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from ledger.db import UtcDateTime
+
 revision = "2026_11_26_services"
 down_revision = "2026_11_26_privacy"
 branch_labels = None
@@ -41,11 +43,13 @@ def upgrade() -> None:
     for table in ("booking", "waitlist_entry"):
         op.add_column(table, sa.Column("duration_minutes", sa.Integer(), nullable=False, server_default="0"))
         op.add_column(table, sa.Column("consents", JSON, nullable=False, server_default="{}"))
+    op.add_column("booking", sa.Column("needs_data_from", UtcDateTime(), nullable=True))
     op.add_column("waitlist_entry", sa.Column("member_id", ID, nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("waitlist_entry", "member_id")
+    op.drop_column("booking", "needs_data_from")
     for table in ("booking", "waitlist_entry"):
         for column in ("consents", "duration_minutes"):
             op.drop_column(table, column)
