@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from connectors.errors import ConnectorError, Gone
 from connectors.model import Calendar as RemoteCalendar
-from connectors.model import Period
+from connectors.model import Period, Quirks
 from connectors.protocol import Connector, Sweeping
 from ledger import outbox
 from ledger.db import Tx
@@ -25,7 +25,7 @@ from sync.accounts import Accounts
 from sync.errors import Disabled, NotFound
 from sync.facts import patient, scope_of, wait
 from sync.looks import WIDE
-from sync.stored import calendar_of
+from sync.stored import calendar_of, quirks_of
 
 SWEEP_AFTER = timedelta(minutes=10)
 _MOST = 5
@@ -53,17 +53,16 @@ def sweep_event(accounts: Accounts, leased: Leased, *, clock: Callable[[], datet
             .join(Calendar, Calendar.id == event.calendar_id)
             .where(event.id == message.slot_event_id)
         ).one_or_none()
-        calendar = None
+        calendar, quirks = None, Quirks()
         if row is not None:
-            calendar = calendar_of(
-                tx.execute(sa.select(Calendar.__table__).where(Calendar.id == row.calendar_id)).one()
-            )
+            stored = tx.execute(sa.select(Calendar.__table__).where(Calendar.id == row.calendar_id)).one()
+            calendar, quirks = calendar_of(stored), quirks_of(stored.quirks)
     if row is not None and calendar is not None:
         if row.wanted and (row.state != "confirmed" or row.missing_since is not None):
             raise wait("nobody knows yet which event is the one", leased, clock())
         try:
             with accounts.open(row.connection_id) as connector:
-                _sweep(connector, calendar, row, clock())
+                _sweep(connector, calendar, quirks, row, clock())
         except (NotFound, Disabled) as error:
             raise wait(str(error), leased, clock()) from error
         except ConnectorError as error:
@@ -72,10 +71,12 @@ def sweep_event(accounts: Accounts, leased: Leased, *, clock: Callable[[], datet
         outbox.settle(tx, leased, now=clock())
 
 
-def _sweep(connector: Connector, calendar: RemoteCalendar, row: Any, now: datetime) -> None:
+def _sweep(connector: Connector, calendar: RemoteCalendar, quirks: Quirks, row: Any, now: datetime) -> None:
     if row.wanted:
-        assert isinstance(connector, Sweeping)
-        connector.sweep(calendar, row.key, row.href)
+        if isinstance(connector, Sweeping):
+            connector.sweep(calendar, row.key, row.href)
+        else:
+            _sweep_copies(connector, calendar, quirks, row, now)
         return
     for _ in range(_MOST):
         try:
@@ -85,3 +86,16 @@ def _sweep(connector: Connector, calendar: RemoteCalendar, row: Any, now: dateti
         if found is None:
             return
         connector.delete(calendar, found.event.href)
+
+
+def _sweep_copies(connector: Connector, calendar: RemoteCalendar, quirks: Quirks, row: Any, now: datetime) -> None:
+    """Of a provider without a way of its own, because it refuses a second create: copies that somebody else made. One at
+    another time is the operator's own business; and nothing is deleted where the one that we know isn't seen."""
+    window = Period(now - WIDE[0], now + WIDE[1])
+    listed = connector.changes(calendar, None, window, dict, quirks=quirks).changed
+    wish = Period(row.starts_at, row.ends_at)
+    ours = [event for event in listed if event.own_key == row.key and any(o.period == wish for o in event.occurrences)]
+    if any(event.href == row.href for event in ours):
+        for event in ours:
+            if event.href != row.href:
+                connector.delete(calendar, event.href, event.etag)

@@ -60,12 +60,12 @@ def resolve_bulk(tx: Tx, review_id: int, *, approve: bool, now: datetime) -> int
         if approve:
             report_deleted(tx, row, now=now)
         else:
-            _put_again(tx, row, now)
+            put_again(tx, row, now, cause="the booking is kept; its event was deleted")
     return len(ahead)
 
 
-def _put_again(tx: Tx, row: Any, now: datetime) -> None:
-    """A new event for the same slot."""
+def put_again(tx: Tx, row: Any, now: datetime, *, cause: str) -> None:
+    """A new event for the same slot, under a new key. row: of `SlotEvent`."""
     forget_own(tx, row.id)
     tx.execute(
         sa.update(SlotEvent)
@@ -73,4 +73,4 @@ def _put_again(tx: Tx, row: Any, now: datetime) -> None:
         .values(**entries.anew(row), version=row.version + 1, updated_at=now)
     )
     message = PushEvent(row.id, row.version + 1)
-    outbox.append(tx, message, now=now, scope=scope_of(row), cause="the booking is kept; its event was deleted")
+    outbox.append(tx, message, now=now, scope=scope_of(row), cause=cause)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from api.cli.common import err, fail, open_for_verb, out, record
+from api.cli.common import AsJson, err, fail, open_for_verb, out, record, show
+from connectors.errors import ConnectorError
 from ledger import backup, sealed
+from ledger.backoff import NotYet
 from ledger.sealed import Rotation
+from ledger.vault import VaultError
+from sync import listing, reconcile
+from sync.pull import pull
+from workers.world import World
 
 app = typer.Typer()
 
@@ -71,6 +77,53 @@ def restore_from(file: Annotated[Path, typer.Argument(metavar="FILE", exists=Tru
     out.print(f"{rows} rows restored.")
     if unknown:
         fail(f"{unknown} secrets can't be opened with this SECRET_KEY: put the old one back, or connect again", 1)
+
+
+@app.command()
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="print the plan, then have it done")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do ledger, calendars and mail agree? One row for each thing that is wrong; exit code 1 if there is any.
+
+    With --repair the calendars are read first, so that what operators did there counts as theirs; then the plan is handed
+    to the service as ordinary messages, and the exit code is 1 only if something is left for a human.
+    Example: slotledger doctor --repair
+    """
+    with open_for_verb() as world:
+        now = world.clock()
+        with progress() as bar:
+            if repair:
+                _read_first(world, bar("reading"))
+            found = reconcile.examine(
+                world.accounts, now=now, poll_seconds=world.settings.poll_seconds, progress=bar("calendars")
+            )
+        rows = [
+            {"kind": str(f.kind), "operator": f.operator, "about": f.about, "detail": f.detail, "plan": f.plan,
+             "repairable": f.remedy is not None}
+            for f in found
+        ]  # fmt: skip
+        if found or as_json:
+            show(rows, as_json, ["kind", "operator", "about", "detail", "plan"])
+        else:
+            out.print("All is well.")
+        remedies = [f.remedy for f in found if f.remedy is not None] if repair else []
+        for remedy in remedies:
+            with world.database.transaction() as tx:
+                remedy(tx, now)
+    if remedies:
+        err.print(f"{len(remedies)} asked for; the running service does it. Look again in a minute.")
+    if len(found) > len(remedies):
+        raise typer.Exit(1)
+
+
+def _read_first(world: World, tell: Callable[[int, int], None]) -> None:
+    with world.database.reading() as tx:
+        wanted = [row["id"] for row in listing.calendars(tx) if row["roles"] and row["state"] != "disabled"]
+    for number, calendar_id in enumerate(wanted, start=1):
+        with suppress(ConnectorError, VaultError, NotYet):  # the examination says so, or a worker has just read it
+            pull(world.accounts, calendar_id, clock=world.clock)
+        tell(number, len(wanted))
 
 
 @contextmanager

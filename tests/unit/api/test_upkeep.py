@@ -5,13 +5,15 @@ Covers: api.cli.upkeep.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from ledger import clock
+from ledger import clock, outbox
 from ledger.db import open_database
-from ledger.tables import Connection
+from ledger.messages import SendMail
+from ledger.tables import Connection, OutboxMessage
 from ledger.vault import Vault
 from tests.support import books
 from tests.unit.api.test_cli import run
@@ -74,3 +76,37 @@ def test_restoring_without_the_key_says_so(tmp_path: Path) -> None:
         left.unlink()
     done = run(tmp_path, "restore", "all.zip", SLOTLEDGER_SECRET_KEY=NEW)
     assert (done.returncode, "1 secrets" in done.stderr) == (1, True)
+
+
+def test_the_doctor_finds_plans_and_has_it_done(tmp_path: Path) -> None:
+    assert run(tmp_path, "migrate").returncode == 0
+    well = run(tmp_path, "doctor")
+    assert (well.returncode, "All is well" in well.stdout) == (0, True), well.stderr
+    assert json.loads(run(tmp_path, "doctor", "--json").stdout) == []
+    database = open_database(f"sqlite:///{tmp_path}/ledger.db")
+    try:
+        with database.transaction() as tx:
+            outbox.append(tx, SendMail("b1", 0, "booked", "client"), now=clock.now())
+            tx.execute(sa.update(OutboxMessage).values(state="parked", last_error="refused"))
+        sick = run(tmp_path, "doctor", "--json")
+        [row] = json.loads(sick.stdout)
+        assert (sick.returncode, row["kind"], row["about"], row["repairable"]) == (1, "unsent", "message 1", True)
+        mended = run(tmp_path, "doctor", "--repair")
+        assert (mended.returncode, "try it again" in mended.stdout) == (0, True), mended.stderr
+        assert run(tmp_path, "doctor").returncode == 0
+        with database.reading() as tx:
+            assert tx.execute(sa.select(OutboxMessage.state)).scalar() == "waiting"
+    finally:
+        database.dispose()
+
+
+def test_what_only_a_human_can_mend_keeps_the_doctor_worried(tmp_path: Path) -> None:
+    assert run(tmp_path, "migrate").returncode == 0
+    database = open_database(f"sqlite:///{tmp_path}/ledger.db")
+    with database.transaction() as tx:
+        operator = books.operator(tx, clock.now())
+        books.calendar(tx, operator, books.connection(tx, operator, clock.now(), state="reconnect"), busy=True)
+    database.dispose()
+    done = run(tmp_path, "doctor", "--repair", "--json")
+    assert done.returncode == 1
+    assert {row["repairable"] for row in json.loads(done.stdout)} == {False}
