@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
@@ -67,10 +67,39 @@ TITLES = {
 }  # fmt: skip
 
 
+FIXED = {
+    400: "not_json", 401: "unauthorized", 403: "forbidden", 404: "not_found", 412: "precondition_failed",
+    413: "too_large", 429: "too_many_requests", 503: "try_again",
+}  # fmt: skip
+"""Statuses that mean one thing."""
+Kind = TypeVar("Kind")
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For ``responses=`` of a route: these answers are problems."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {s: {"description": TITLES[s], "content": content} for s in (*statuses, 413)}
+
+
+def codes_by_status() -> dict[int, list[str]]:
+    """Every ``code`` that an answer with this status may have, in order."""
+    found = {s: {c} for s, c in FIXED.items()} | {422: {"invalid"}, 409: set[str]()}
+    for kind in _kinds(errors.BookingError):
+        found.setdefault(_status(kind), set()).add(kind.code)
+    for refusal in _kinds(SyncError):
+        found[404 if issubclass(refusal, SyncNotFound) else 409].add(refusal.code)
+    found[422] |= {kind.code for kind in _kinds(ConnectorError)}
+    return {status: sorted(codes) for status, codes in found.items()}
+
+
+def _kinds(base: type[Kind]) -> Iterator[type[Kind]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
+
+
+def _status(kind: type[errors.BookingError]) -> int:
+    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
 
 
 def problem(
@@ -112,8 +141,7 @@ def of_booking(error: errors.BookingError) -> JSONResponse:
             operator, service = error.waitlist
             more["waitlist"] = f"/api/v1/operators/{operator}/services/{service}/waitlist"
     fields = error.errors if isinstance(error, errors.Invalid) else ()
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    return problem(status, error.code, error.detail, fields=fields, **more)
+    return problem(_status(type(error)), error.code, error.detail, fields=fields, **more)
 
 
 def install(app: FastAPI, not_found_page: Callable[[Request, errors.NotFound], Response]) -> None:
@@ -154,6 +182,8 @@ def install(app: FastAPI, not_found_page: Callable[[Request, errors.NotFound], R
     def _http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404 and not _of_the_api(request):
             return not_found_page(request, errors.NotFound("there is no such page"))
+        if error.status_code == 400:  # FastAPI's word for a body that is no text at all
+            return problem(400, "not_json", "the body is not JSON")
         code = {404: "not_found", 405: "method_not_allowed", 401: "unauthorized", 403: "forbidden", 413: "too_large"}
         headers = dict(error.headers) if error.headers else None
         return problem(error.status_code, code.get(error.status_code, "http_error"), str(error.detail), headers=headers)

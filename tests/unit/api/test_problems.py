@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from api.problems import STATUS, TITLES, problem
+from api.app import description
+from api.problems import STATUS, TITLES, codes_by_status, problem
 from booking import commands, errors, queries
 from booking.errors import BookingError, FieldError
 from ledger.db import Database
@@ -107,3 +108,25 @@ def test_the_shape_of_a_problem() -> None:
 def test_a_page_behind_which_the_database_is_away(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "operators", failing(sa.exc.OperationalError("x", {}, Exception("y"))))
     assert doors.client.get("/").status_code == 503
+
+
+def test_a_body_that_is_no_text_is_no_json(doors: Doors) -> None:
+    answer = doors.client.post(f"{WHERE}/holds", content=b"2\xff", headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "not_json")
+
+
+def test_every_problem_is_documented_with_its_codes() -> None:
+    codes = codes_by_status()
+    assert codes[404] == ["not_found"]
+    assert {"slot_taken", "not_possible", "bookings_calendar_taken"} <= set(codes[409])
+    assert {"invalid", "address_refused", "idempotency_key_reused"} <= set(codes[422])
+    document = description()
+    for status, shared in document["components"]["responses"].items():
+        assert all(f"`{code}`" in shared["description"] for code in codes[int(status.removeprefix("Problem"))])
+        assert list(shared["content"]) == ["application/problem+json"]
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            refused = {
+                s: told for s, told in operation["responses"].items() if s >= "400" and path.startswith("/api/v1/")
+            }
+            assert all(told == {"$ref": f"#/components/responses/Problem{s}"} for s, told in refused.items()), path
