@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from api.keys import Caller
-from booking import judgement, overview, replies
+from booking import absence, judgement, overview, replies
 from booking.errors import FieldError, Invalid, NotFound, NotPossible
 from booking.terms import Terms
 from ledger import outbox, reviews, webhook_feed
@@ -24,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "reply": ("cancel",),
     "late_decline": ("cancel",),
     "webhook": ("resume",),
+    "no_show": ("all", "ID of a booking"),
 }
 """What `approve` may be told; the first is what it does if nothing is said. Other kinds are only read and put away."""
 
@@ -53,6 +54,8 @@ def approve(tx: Tx, terms: Terms, who: Caller, review_id: int, choice: str, *, n
     choice = choice or next(iter(_choices(row)), "")
     if kind == "promotion":
         _promote(tx, terms, who, row, choice, now=now, cause=cause)
+    elif kind == "no_show":
+        absence.mark_absent(tx, terms, row, choice, now=now, cause=cause)
     elif choice not in (_choices(row) or ("",)):
         raise Invalid([FieldError("choice", "unknown_choice", f"one of {', '.join(_choices(row))}")])
     elif kind == "move":

@@ -24,6 +24,9 @@ _MEANS = {
     "PushEvent": "would write the calendar event",
     "SweepEvent": "would remove a doubled calendar event",
     "RemindBooking": "would remind this client",
+    "AskAttendance": "would ask this client whether they come",
+    "ReleaseUnconfirmed": "would offer a place that nobody confirmed to the line",
+    "NoShowTagged": "would mark or unmark a no-show",
 }
 
 

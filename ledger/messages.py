@@ -187,6 +187,21 @@ class HoursClosed(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class NoShowTagged(Message):
+    """The operator tagged a slot's event as a no-show, or took the tag away: the event's row says which."""
+
+    slot_event_id: int
+    slot_id: int
+    merges: ClassVar[bool] = True
+    automation: ClassVar[str] = "no_show"
+
+    @property
+    def line(self) -> str:
+        """Facts about one slot in their order."""
+        return f"facts:{self.slot_id}"
+
+
+@dataclass(frozen=True, slots=True)
 class TimeFreed(Message):
     """Busy time went away or hours were opened; it stays closed until the people waiting had their turn."""
 
@@ -432,7 +447,7 @@ KINDS: dict[str, type[Message]] = {
     kind.__name__: kind
     for kind in (
         PullCalendar, PushEvent, LookForEvent, SweepEvent, OpenChannel, CloseChannel, RemoteCancellation, RemoteMove, RemoteOverlap,
-        GuestDeclined, GuestAccepted, HoursClosed, TimeFreed,
+        GuestDeclined, GuestAccepted, NoShowTagged, HoursClosed, TimeFreed,
         ClientReply, ClientDeclined, ClientCounter, ClientRefresh, MailBounced,
         PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, AskAttendance,
         ReleaseUnconfirmed, SendMail,

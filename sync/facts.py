@@ -13,7 +13,7 @@ from connectors.model import Attendee, PartStat, Period
 from ledger import outbox, reviews
 from ledger.backoff import NotYet
 from ledger.db import Tx
-from ledger.messages import GuestAccepted, GuestDeclined, LookForEvent, RemoteCancellation, RemoteMove
+from ledger.messages import GuestAccepted, GuestDeclined, LookForEvent, NoShowTagged, RemoteCancellation, RemoteMove
 from ledger.tables import OutboxMessage, Review, SlotEvent
 from sync.mirror import forget_own
 
@@ -125,6 +125,16 @@ def report_answers(tx: Tx, row: Any, guests: Sequence[Attendee], *, now: datetim
     if row.wanted and answer in kinds:
         fact = kinds[answer](row.id, row.slot_id, row.version)
         outbox.append(tx, fact, now=now, scope=scope_of(row), cause="calendar_reply")
+
+
+def report_tag(tx: Tx, row: Any, tagged: bool | None, *, now: datetime) -> None:
+    """The operator's event is tagged as a no-show, or isn't any more. row: of `SlotEvent`; None: it can't be told.
+    Idempotent: only that is kept of its words, and booking reads it when it acts."""
+    if tagged is None or tagged == row.no_show:
+        return
+    tx.execute(sa.update(SlotEvent).where(SlotEvent.id == row.id).values(no_show=tagged))
+    fact = NoShowTagged(row.id, row.slot_id)
+    outbox.append(tx, fact, now=now, scope=scope_of(row), cause="operator_calendar")
 
 
 def patient(error: ConnectorError, leased: outbox.Leased, now: datetime) -> ConnectorError | NotYet:

@@ -13,6 +13,7 @@ from enum import Enum
 
 from connectors.model import Attendee, Busy, ChangeSet, ETag, Event, Href, Period
 from ledger.availability import OpenPeriod, seats_in
+from sync.tags import says_no_show
 
 CLOCK_SKEW = timedelta(seconds=10)
 """How far the clocks of two workers may differ."""
@@ -71,11 +72,13 @@ class OwnEvent:
     pushed: Period | None
     confirmed_at: datetime | None
     missing_since: datetime | None
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An event of ours as it was read. period: None if it could not be told."""
+    """An event of ours as it was read. period: None if it could not be told. no_show: the operator tagged it so; None
+    likewise."""
 
     slot_event_id: int
     href: Href
@@ -86,6 +89,7 @@ class Seen:
     problem: str = ""
     known: bool = False  # read at this very etag before
     guests: tuple[Attendee, ...] = ()  # whom the operator's account invited for us
+    no_show: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +246,19 @@ def seen_as(event: Event, own: OwnEvent, row: KnownEvent | None = None) -> Seen:
     ours = [p for p in periods if p in (own.wish, own.pushed)]
     period = next(iter(ours or periods), None)
     known = row is not None and row.slot_event_id == own.id and bool(event.etag) and row.etag == event.etag
+    words = [one for one in event.occurrences if one.period == period] if not event.problem else []
+    tagged = any(says_no_show(one.title, one.categories, own.title) for one in words) if words else None
     return Seen(
-        own.id, event.href, event.etag, event.uid, period, event.cancelled, event.problem, known, event.attendees
+        own.id,
+        event.href,
+        event.etag,
+        event.uid,
+        period,
+        event.cancelled,
+        event.problem,
+        known,
+        event.attendees,
+        tagged,
     )
 
 

@@ -99,6 +99,7 @@ def own_event(row: Any, calendar_id: int | None) -> OwnEvent:
         pushed=pushed,
         confirmed_at=row.confirmed_at,
         missing_since=row.missing_since,
+        title=str(row.words.get("title", "")),
     )
 
 

@@ -26,7 +26,7 @@ from ledger.tables import Calendar, OutboxMessage, SlotEvent
 from sync import hints, mirror
 from sync.accounts import Accounts
 from sync.errors import Disabled, NotFound
-from sync.facts import ask_for_look, report_answers, report_missing, report_move, withdraw_moves
+from sync.facts import ask_for_look, report_answers, report_missing, report_move, report_tag, withdraw_moves
 from sync.merge import (
     CalendarRules,
     KnownEvent,
@@ -321,6 +321,7 @@ def _see(tx: Tx, calendar_id: int, row: Any, seen: Seen, started: datetime, now:
         ask_for_look(tx, row, now, now=now)
     if seen.guests:  # also at a known etag: it may be that of our own last write, with an answer nobody has looked at
         report_answers(tx, row, seen.guests, now=now)
+    report_tag(tx, row, seen.no_show, now=now)
     values: dict[str, Any] = {}
     if own.missing_since is not None:
         values["missing_since"] = None

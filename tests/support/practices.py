@@ -30,7 +30,7 @@ from sync.push import push_event
 from sync.sweep import sweep_event
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-FACTS = ("RemoteCancellation", "RemoteMove", "RemoteOverlap", "HoursClosed", "TimeFreed")
+FACTS = ("RemoteCancellation", "RemoteMove", "RemoteOverlap", "NoShowTagged", "HoursClosed", "TimeFreed")
 _HANDLERS: dict[type[Message], Callable[..., None]] = {
     PullCalendar: pull_calendar,
     PushEvent: push_event,
