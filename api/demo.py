@@ -19,6 +19,8 @@ from api.keys import create_token
 from api.serving import HOST, is_free, serve_embedded
 from booking import setup
 from ledger import observe
+from ledger.identity import users
+from ledger.identity.passwords import hashed
 from ledger.migrate import migrate
 from ledger.settings import BadSettings, Settings, load
 from sync import listing
@@ -45,6 +47,7 @@ def run_demo(var: Path, *, port: int, reset: bool) -> None:
     observe.configure("console")
     token = str(known.get("admin_token") or "sl_" + secrets.token_urlsafe(32))
     passwords = dict(known.get("passwords") or {slug: secrets.token_urlsafe(9) for slug in OPERATORS})
+    people = {**passwords, "admin": str(known.get("admin_password") or secrets.token_urlsafe(9))}
     console = Console(stderr=True)
     with ExitStack() as stack, suppress(KeyboardInterrupt):
         with console.status("Starting the calendars …"):
@@ -60,11 +63,12 @@ def run_demo(var: Path, *, port: int, reset: bool) -> None:
                 _seed(world, servers)
                 with world.database.transaction() as tx:
                     create_token(tx, name="demo", scope="admin", now=world.clock(), token=token)
+                _let_in(world, people)
             finally:
                 world.close()
-        about = _about(settings, servers, passwords, token)
+        about = _about(settings, servers, passwords, token, people)
         _write_secretly(var / "demo.json", json.dumps(about, indent=2))
-        _tell(console, settings, servers)
+        _tell(console, settings, servers, people, token)
         serve_embedded(settings, host=HOST, port=port, demo=True)
 
 
@@ -101,7 +105,27 @@ def _seed(world: World, servers: Servers) -> None:
         doubt_channels(tx, now=world.clock())
 
 
-def _about(settings: Settings, servers: Servers, passwords: Mapping[str, str], token: str) -> dict[str, Any]:
+def _let_in(world: World, people: Mapping[str, str]) -> None:
+    """Everybody may sign in; who is there already keeps their password."""
+    with world.database.reading() as tx:
+        known = {person.email for person in users.listing(tx)}
+    for who, password in people.items():
+        if address_of(who) in known:
+            continue
+        stored = hashed(password)
+        name, role = (OPERATORS[who]["name"], f"operator:{who}") if who in OPERATORS else ("Demo admin", "admin")
+        with world.database.transaction() as tx:
+            users.add(tx, email=address_of(who), role=role, name=name, password_hash=stored, now=world.clock())
+
+
+def address_of(who: str) -> str:
+    """With what somebody of the demo signs in."""
+    return OPERATORS[who]["email"] if who in OPERATORS else f"{who}@practice.example"
+
+
+def _about(
+    settings: Settings, servers: Servers, passwords: Mapping[str, str], token: str, people: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "world": WORLD,
         "base_url": settings.base_url,
@@ -125,10 +149,15 @@ def _about(settings: Settings, servers: Servers, passwords: Mapping[str, str], t
             "page": f"{servers.microsoft.graph_root}/",
         },
         "passwords": dict(passwords),
+        "admin_password": people["admin"],
+        "sign_in": {
+            "url": f"{settings.base_url}/login",
+            "users": {who: {"email": address_of(who), "password": password} for who, password in people.items()},
+        },
     }
 
 
-def _tell(console: Console, settings: Settings, servers: Servers) -> None:
+def _tell(console: Console, settings: Settings, servers: Servers, people: Mapping[str, str], token: str) -> None:
     def say(text: str = "") -> None:
         console.print(text, soft_wrap=True, highlight=False)
 
@@ -138,6 +167,10 @@ def _tell(console: Console, settings: Settings, servers: Servers) -> None:
         for service in SERVICES[slug]:
             say(f"  book        {settings.base_url}/{slug}/{service}")
     say(f"  the mail    {settings.base_url}/demo/mail")
+    say(f"  sign in     {settings.base_url}/login")
+    for who, password in people.items():
+        say(f"    {who:6}    {address_of(who)}   password {password}")
+    say(f"  admin API   {settings.base_url}/api/docs   token {token}")
     say("  the operators' own calendars, to play them:")
     for slug, urls in servers.urls.items():
         say(

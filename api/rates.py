@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage, RedisStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits.strategies import MovingWindowRateLimiter
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -75,10 +75,10 @@ class Rates:
 
     def __init__(self, storage_url: str, per_minute: int) -> None:
         self.per_minute = per_minute
-        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._own = MovingWindowRateLimiter(MemoryStorage())
         self._shared = self._own
         if storage_url:
-            self._shared = SlidingWindowCounterRateLimiter(_open(storage_url))
+            self._shared = MovingWindowRateLimiter(_open(storage_url))
 
     def count(self, limit: RateLimitItem, *key: str) -> None:
         """One more. Raises `TooMany` when there were enough already."""
@@ -184,7 +184,8 @@ def install(app: FastAPI) -> None:
 def _rule_of(request: Request) -> Rule | None:
     path = getattr(request.scope.get("route"), "path", "")
     rule = RULES.get((request.method, path))
-    if rule is None and ("{token}" in path or path.startswith(("/api/v1/admin/", "/operator/bookings/"))):
+    by_key = request.scope["path"].startswith(("/api/v1/admin/", "/operator/bookings/"))
+    if rule is None and (by_key or "{token}" in path):
         return _GUESSED
     return rule
 

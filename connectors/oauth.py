@@ -35,18 +35,23 @@ class Granted:
     """What the person granted.
 
     account: the provider's unchanging name of the account (Google ``sub``, Microsoft ``tid.oid``); never the
-    e-mail address. secret: JSON for ``Credentials.secret``. scopes: what was really granted.
+    e-mail address. secret: JSON for ``Credentials.secret``, ``""`` where only the identity was asked for. scopes: what
+    was really granted. verified: the provider vouches that the address is this account's.
     """
 
     account: str
     email: str
     secret: str
     scopes: tuple[str, ...]
+    verified: bool = False
 
 
-def begin(provider: str, endpoints: Endpoints, redirect_uri: str, *, login_hint: str = "") -> Consent:
-    """Begin a consent. provider: ``google`` or ``microsoft``. Raises `Refused` for a provider without OAuth."""
-    consent: Consent = _module(provider).begin(endpoints, redirect_uri, login_hint)
+def begin(
+    provider: str, endpoints: Endpoints, redirect_uri: str, *, login_hint: str = "", identity_only: bool = False
+) -> Consent:
+    """Begin a consent. provider: ``google`` or ``microsoft``. identity_only: ask who it is and for no calendar, to sign
+    in (OpenID Connect Core §3.1). Raises `Refused` for a provider without OAuth."""
+    consent: Consent = _module(provider).begin(endpoints, redirect_uri, login_hint, identity_only=identity_only)
     return consent
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.cli import books, calendars, judgement, privacy, processes, upkeep
+from api.cli import books, calendars, judgement, people, privacy, processes, upkeep
 from api.cli.common import fail
 from booking.errors import BookingError
 from connectors.errors import ConnectorError
 from ledger.backup import BackupError
+from ledger.identity.errors import IdentityError
 from ledger.settings import BadSettings
 from ledger.vault import VaultError
 from sync.errors import SyncError
@@ -28,6 +29,7 @@ for name, verbs_of in {
     "connect": calendars.connects,
     "calendar": calendars.calendars,
     "token": judgement.tokens,
+    "user": people.users_verbs,
     "reviews": judgement.reviews,
     "outbox": judgement.outboxes,
 }.items():
@@ -40,7 +42,7 @@ def main() -> None:
         app()
     except BadSettings as error:
         fail(str(error), 2)
-    except (BookingError, SyncError, ConnectorError, VaultError, BackupError) as error:
+    except (BookingError, SyncError, ConnectorError, VaultError, BackupError, IdentityError) as error:
         fail(str(error), 1)
     except OSError as error:
         fail(str(error), 1)

@@ -177,7 +177,7 @@ def _booking_form(
     return page(
         request, "book.html", language, status=422 if error else 200,
         offering=offering, text=offering.spec.text(language), zone=zone, zones=zones(), start=found, form=form, more=_more(form),
-        once=form.get("once") or secrets.token_urlsafe(16), stamp=_stamp(request, offering), problems=_problems(error), error=error,
+        once=form.get("once") or secrets.token_urlsafe(16), stamp=_stamp(request), problems=_problems(error), error=error,
     )  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def _line_form(
     return page(
         request, "wait.html", language, status=422 if error else 200,
         offering=offering, text=offering.spec.text(language), zone=zone, zones=zones(), start=start, form=form, more=_more(form),
-        waiting=queries.waiting_for(tx, offering.service_id), stamp=_stamp(request, offering), problems=_problems(error),
+        waiting=queries.waiting_for(tx, offering.service_id), stamp=_stamp(request), problems=_problems(error),
         error=error,
     )  # fmt: skip
 
@@ -272,8 +272,9 @@ def _problems(error: BookingError | None) -> dict[str, str]:
     return {e.field: e.code for e in error.errors} if isinstance(error, Invalid) else {}
 
 
-def _stamp(request: Request, offering: Offering) -> str:
-    return guard.stamp(request.app.state.site, f"{offering.operator_slug}/{offering.slug}")
+def _stamp(request: Request) -> str:
+    form = request.path_params
+    return guard.stamp(request.app.state.site, f"{form['operator']}/{form['service']}")
 
 
 def first_weekday(language: str) -> int:

@@ -17,12 +17,16 @@ from ledger.identity.errors import BadValue
 from ledger.vault import VaultError
 
 router = APIRouter(include_in_schema=False)
+_PROBLEMS = {
+    "password": BadValue("current", "wrong_password", "this is not your password"),
+    "in_use": BadValue("account", "in_use", "this account belongs to another user"),
+}
 
 
 @router.get("/account")
-def account(request: Request, here: Here, visit: Signed, did: str = "") -> Response:
-    """What opens this account, and the browsers that are signed in."""
-    return _page(request, here, visit, did=did)
+def account(request: Request, here: Here, visit: Signed, did: str = "", problem: str = "") -> Response:
+    """What opens this account, and the browsers that are signed in. problem: what was in the way elsewhere."""
+    return _page(request, here, visit, did=did, problem=_PROBLEMS.get(problem))
 
 
 @router.post("/account/password")

@@ -22,6 +22,7 @@ _WORDS: dict[str, dict[str, str]] = {
             "A calendar has stopped telling us about changes; it is read every few minutes instead"
         ),
         "webhook": marked("A receiver of our notices does not answer"),
+        "no_show": marked("A group appointment was marked as missed: who did not come?"),
     },
     "choice": {
         "promotion:next": marked("Give it to the first in line"),
@@ -35,6 +36,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "reply:cancel": marked("Cancel the appointment"),
         "late_decline:cancel": marked("Cancel the appointment"),
         "webhook:resume": marked("Send what was missed"),
+        "no_show:all": marked("Nobody came"),
     },
     "dismiss": {
         "promotion": marked("Open it to everybody"),
@@ -60,6 +62,8 @@ _WORDS: dict[str, dict[str, str]] = {
         "PromoteWaitlist": marked("would give a free seat to the first in line"),
         "TimeFreed": marked("would give free time to the line and open the rest"),
         "PushEvent": marked("would write the calendar entry"),
+        "NoShowTagged": marked("would mark or unmark a missed appointment"),
+        "ReleaseUnconfirmed": marked("would offer an unconfirmed place to those who wait"),
         "": marked("would be done"),
     },
     "connection": {

@@ -33,7 +33,11 @@ _TIMEOUT = 20.0
 _SKEW = timedelta(minutes=5)
 
 
-def begin(endpoints: Endpoints, redirect_uri: str, login_hint: str = "") -> Consent:
+IDENTITY_SCOPES = ("openid", "email")
+"""Asked for to sign in."""
+
+
+def begin(endpoints: Endpoints, redirect_uri: str, login_hint: str = "", *, identity_only: bool = False) -> Consent:
     """Begin a consent (authorization code, PKCE S256). redirect_uri: exactly as registered at Google.
 
     ``prompt=consent`` because a refresh token is given with the first consent only, unless asked anew.
@@ -46,18 +50,22 @@ def begin(endpoints: Endpoints, redirect_uri: str, login_hint: str = "") -> Cons
         "response_type": "code",
         "client_id": endpoints.google_client_id,
         "redirect_uri": redirect_uri,
-        "scope": " ".join(SCOPES),
+        "scope": " ".join(IDENTITY_SCOPES if identity_only else SCOPES),
         "state": state,
         "nonce": nonce,
-        "access_type": "offline",
-        "prompt": "consent",
-        "include_granted_scopes": "true",
+        **(
+            {"prompt": "select_account"}
+            if identity_only
+            else {"access_type": "offline", "prompt": "consent", "include_granted_scopes": "true"}
+        ),
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
     if login_hint:
         parameters["login_hint"] = login_hint
     pending = {"state": state, "nonce": nonce, "verifier": verifier, "redirect_uri": redirect_uri}
+    if identity_only:
+        pending["only"] = "identity"
     return Consent(f"{_authorize_uri(endpoints)}?{urlencode(parameters)}", json.dumps(pending))
 
 
@@ -82,11 +90,14 @@ def finish(endpoints: Endpoints, pending: str, query: Mapping[str, str]) -> Gran
         },
     )
     scopes = tuple(str(answer.body.get("scope", "")).split())
+    claims = _claims(answer, endpoints.google_client_id, begun["nonce"])
+    account, email = str(claims["sub"]), str(claims.get("email", "")).lower()
+    if begun["only"] == "identity":
+        return Granted(account, email, "", scopes, verified=claims.get("email_verified") is True)
     missing = [scope.removeprefix(_API) for scope in CALENDAR_SCOPES if scope not in scopes]
     if missing:
         raise Refused(f"these permissions were not given: {', '.join(missing)}")
-    claims = _claims(answer, endpoints.google_client_id, begun["nonce"])
-    return Granted(str(claims["sub"]), str(claims.get("email", "")).lower(), _secret(answer, scopes), scopes)
+    return Granted(account, email, _secret(answer, scopes), scopes, verified=claims.get("email_verified") is True)
 
 
 def revoke(endpoints: Endpoints, secret: str) -> None:
@@ -112,7 +123,8 @@ def _authorize_uri(endpoints: Endpoints) -> str:
 def _begun(pending: str) -> dict[str, str]:
     try:
         begun = json.loads(pending)
-        return {name: str(begun[name]) for name in ("state", "nonce", "verifier", "redirect_uri")}
+        needed = {name: str(begun[name]) for name in ("state", "nonce", "verifier", "redirect_uri")}
+        return {**needed, "only": str(begun.get("only", ""))}
     except (ValueError, KeyError, TypeError) as error:
         raise Refused("the consent was not begun here") from error
 
