@@ -34,7 +34,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import reminders
+from booking import history, reminders
 from booking.catalogue import Offering, offering_of, offering_waited_for
 from booking.client_letter import ClientLetter
 from booking.client_words import client_body
@@ -201,6 +201,7 @@ def _booked(tx: Tx, about: About, row: Any, message: SendMail, now: datetime) ->
         joins=row.status == Status.CONFIRMED,
         changeable=_changeable(offering, row.starts_at, now),
         attendance_confirmed=row.attendance_confirmed_at is not None,
+        no_shows=history.no_shows(tx, row.operator_id, row.client_email) if message.audience == "operator" else 0,
     )
 
 

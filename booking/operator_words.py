@@ -156,6 +156,13 @@ def _pending(say: OperatorLetter) -> Body:
             client=say.client,
             moment=say.reader.moment(until),
         )
+    if missed := say.matter.no_shows:
+        request += " " + say.reader.ngettext(
+            "%(client)s has missed %(num)s appointment with you before.",
+            "%(client)s has missed %(num)s appointments with you before.",
+            missed,
+            client=say.client,
+        )
     return say.compose(gettext("Please decide"), request, accent="wait", action=gettext("Confirm or decline"))
 
 
