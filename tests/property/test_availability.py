@@ -48,6 +48,8 @@ class Wall:
     def ranges(self, day: date) -> tuple[tuple[int, int], ...]:
         if day in self.rules.overrides:
             return self.rules.overrides[day]
+        if day in self.rules.closed:
+            return ()
         return self.rules.hours.get(day.weekday(), ())
 
     def reading(self, moment: datetime) -> list[tuple[int, tuple[int, int]]]:
@@ -60,6 +62,10 @@ class Wall:
                 if begin <= minute + 1440 * days_ago < end:
                     found.append((minute + 1440 * days_ago, (begin, end)))
         return found
+
+    def day_of(self, moment: datetime) -> tuple[int, int, int]:
+        """Year, week and weekday of the calendar on the wall."""
+        return moment.astimezone(self.zone).date().isocalendar()
 
     def is_open(self, moment: datetime) -> bool:
         return bool(self.reading(moment))
@@ -82,13 +88,31 @@ def expected(
         return any(max(period.start, o.start) < min(period.end, o.end) for o in others)
 
     live = [slot for slot in taken.slots if slot.taken]
+    own = [slot for slot in live if slot.service_id == rules.service_id]
+    wall = Wall(rules)
+
+    def full_up(moment: datetime) -> bool:
+        day = wall.day_of(moment)
+        others = [wall.day_of(slot.period.start) for slot in own]
+        of_day = sum(other == day for other in others)
+        of_week = sum(other[:2] == day[:2] for other in others)
+        return (0 < rules.limit_per_day <= of_day) or (0 < rules.limit_per_week <= of_week)
+
+    def another_length(slot: TakenSlot) -> bool:
+        return slot.period.duration != rules.duration and slot.period.duration in rules.lengths
+
     obstacles = [*taken.busy, *(slot.block for slot in live)]
     for moment, capacity in candidates(rules, window, taken):
         block = Period(moment - rules.buffer_before, moment + rules.duration + rules.buffer_after)
-        if in_time(moment) and not hit(block, obstacles) and moment not in result:
-            result[moment] = ("open", capacity, capacity, None)
-    for slot in live:
-        if slot.service_id == rules.service_id and in_time(slot.period.start):
+        if not in_time(moment) or moment in result or hit(block, list(taken.busy)):
+            continue
+        here = [slot for slot in own if slot.period.start == moment and another_length(slot)]
+        if here:
+            result[moment] = ("held" if here[0].held else "full", here[0].capacity, 0, here[0].slot_id)
+        elif not hit(block, obstacles):
+            result[moment] = ("full", capacity, 0, None) if full_up(moment) else ("open", capacity, capacity, None)
+    for slot in own:
+        if in_time(slot.period.start) and not another_length(slot):
             left = 0 if hit(slot.block, list(taken.busy)) else max(0, slot.capacity - slot.taken)
             state = "open" if left else "held" if slot.held else "full"
             result[slot.period.start] = (state, slot.capacity, left, slot.slot_id)
@@ -148,10 +172,16 @@ def questions(draw: st.DrawFn) -> tuple[Rules, Period, datetime, Taken]:
         begin = near() + draw(st.sampled_from([0, 0, 0, 30, 59])) * timedelta(seconds=1)
         return Period(begin, begin + draw(st.integers(0, longest)) * MINUTE)
 
+    duration = draw(st.one_of(st.sampled_from([30, 60, 1440]), st.integers(5, 200))) * MINUTE
+    lengths = frozenset({duration, *draw(st.sampled_from([(), (), (20 * MINUTE,), (20 * MINUTE, 45 * MINUTE)]))})
     rules = Rules(
         service_id=1,
         timezone=zone,
-        duration=draw(st.one_of(st.sampled_from([30, 60, 1440]), st.integers(5, 200))) * MINUTE,
+        duration=duration,
+        lengths=lengths,
+        limit_per_day=draw(st.sampled_from([0, 0, 1, 2])),
+        limit_per_week=draw(st.sampled_from([0, 0, 1, 3])),
+        closed=frozenset(edge.date() + n * DAY for n in draw(st.sets(st.integers(-2, 2), max_size=2))),
         every=draw(st.one_of(st.sampled_from([15, 30, 60]), st.integers(5, 200))) * MINUTE,
         capacity=draw(st.integers(1, 3)),
         buffer_before=draw(st.sampled_from([0, 10, 90])) * MINUTE,
@@ -166,7 +196,8 @@ def questions(draw: st.DrawFn) -> tuple[Rules, Period, datetime, Taken]:
     )
     slots = []
     for number in range(draw(st.integers(0, 4))):
-        period = Period(begin := near(), begin + draw(st.integers(5, 120)) * MINUTE)
+        length = draw(st.one_of(st.sampled_from(sorted(lengths)), st.integers(5, 120).map(lambda n: n * MINUTE)))
+        period = Period(begin := near(), begin + length)
         if any(other.period.start == begin for other in slots):
             continue
         seats = draw(st.integers(0, 3))
@@ -199,12 +230,21 @@ BERLIN = Rules(
     1, "Europe/Berlin", HOUR, HOUR / 2, notice=timedelta(), hours={5: ((1380, 1440),), 6: ((0, 360),), 0: ((540, 900),)}
 )
 WEEKEND = Period(datetime(2027, 3, 27, tzinfo=UTC), datetime(2027, 3, 30, tzinfo=UTC))
+NIGHT = Period(datetime(2027, 3, 27, 22, tzinfo=UTC), datetime(2027, 3, 27, 22, 30, tzinfo=UTC))
 MONDAY = Period(datetime(2027, 3, 29, 8, tzinfo=UTC), datetime(2027, 3, 29, 9, tzinfo=UTC))
 
 
 @settings(max_examples=250, deadline=None)
 @given(questions())
 @example((BERLIN, WEEKEND, datetime(2027, 3, 20, tzinfo=UTC), Taken()))
+@example(
+    (  # one a day and two a week, over a missing hour: the night's hours are of the day on which they are
+        replace(BERLIN, limit_per_day=1, limit_per_week=2, lengths=frozenset({HOUR, HOUR / 2})),
+        WEEKEND,
+        datetime(2027, 3, 20, tzinfo=UTC),
+        Taken(slots=[TakenSlot(1, 1, MONDAY, MONDAY, 1, 1), TakenSlot(2, 1, NIGHT, NIGHT, 2, 1, 1)]),
+    )
+)
 @example(
     (
         replace(BERLIN, buffer_after=HOUR / 4),
