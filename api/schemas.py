@@ -80,7 +80,8 @@ class WishIn(_In):
 
 
 class WaitlistIn(_In):
-    """A place in the line. duration_minutes: as of a hold; operator: only with this member of the team."""
+    """A place in the line. duration_minutes: as of a hold; operator: only with this member of the team. calendar_entry: with
+    a tentative entry in the client's calendar, for a wish of one start."""
 
     client: ClientIn
     seats: int = 1
@@ -89,6 +90,7 @@ class WaitlistIn(_In):
     wish: WishIn
     accept: Literal["auto", "ask"] | None = None
     answers: dict[str, Answer] = {}
+    calendar_entry: bool = False
 
 
 class HoldOut(BaseModel):
@@ -248,6 +250,7 @@ class ServiceOut(BaseModel):
     service: str
     title: str
     texts: dict[str, dict[str, str]]
+    languages: list[str]
     timezone: str
     duration_minutes: int
     durations_minutes: list[int]

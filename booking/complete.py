@@ -21,7 +21,7 @@ from booking.errors import HoldExpired, SlotTaken
 from booking.invitation import About, event_words
 from booking.rules import Client
 from booking.states import COUNTED, LIVE, Happening, Status, after
-from booking.tables import Booking, Offer
+from booking.tables import Booking, Offer, WaitlistEntry
 from booking.terms import Terms
 from connectors.model import Period
 from ledger import claims, entries, outbox, timeline
@@ -215,6 +215,7 @@ def _new_row(tx: Tx, terms: Terms, wish: Completion, booking_id: str, slot_id: i
         raise ValueError("a new booking needs a client")
     slot = tx.execute(sa.select(Slot.starts_at, Slot.ends_at).where(Slot.id == slot_id)).one()
     waits_for = _waits_for(tx, wish, now)
+    known = _known_by(tx, wish)
     values = {
         "id": booking_id,
         "token": secrets.token_urlsafe(24),
@@ -234,10 +235,10 @@ def _new_row(tx: Tx, terms: Terms, wish: Completion, booking_id: str, slot_id: i
         "language": client.language,
         "answers": dict(wish.answers),
         "consents": dict(wish.consents),
-        "revision": 0,
-        "uid": f"{booking_id}@{terms.domain}",
-        "organizer_tag": secrets.token_hex(16),
-        "voice": _voice(tx, wish),
+        "revision": 0 if known is None else known.sequence + 1,
+        "uid": f"{booking_id}@{terms.domain}" if known is None else known.uid,
+        "organizer_tag": secrets.token_hex(16) if known is None else known.organizer_tag,
+        "voice": _voice(tx, wish) if known is None else "service",
         "invited": not waits_for,
         "waitlist_entry_id": wish.entry_id,
         "created_at": now,
@@ -245,6 +246,15 @@ def _new_row(tx: Tx, terms: Terms, wish: Completion, booking_id: str, slot_id: i
     }
     tx.execute(sa.insert(Booking).values(**values))
     return row_of(tx, booking_id)
+
+
+def _known_by(tx: Tx, wish: Completion) -> Any:
+    """The tentative entry in the client's calendar that becomes the booking's, under the same UID; None without one."""
+    entry = WaitlistEntry
+    theirs = sa.select(entry.uid, entry.organizer_tag, entry.sequence).where(
+        entry.id == wish.entry_id, entry.calendar_entry
+    )
+    return None if wish.entry_id is None else tx.execute(theirs).one_or_none()
 
 
 def _voice(tx: Tx, wish: Completion) -> str:

@@ -43,11 +43,16 @@ __all__ = [
 _E = WaitlistEntry
 
 
+REPEAT = timedelta(minutes=10)
+"""How long the same request is taken for the same one, sent twice."""
+
+
 def join(tx: Tx, offering: Offering, given: Mapping[str, Any], *, now: datetime, cause: str) -> str:
     """Take a place in the line; returns its token. given: as INTERFACE §4, with ``calendar_entry`` for who wants to see
     the one start they wish for in their calendar. Raises `Invalid`.
 
-    Idempotent by person and wish: who waits for the same already keeps that place.
+    Idempotent by person and wish for `REPEAT`, for a form that is sent twice. Not for longer: whoever knows an address and
+    guesses a wish would be given the key to another's place.
     """
     optional = [f.model_copy(update={"required": False}) for f in offering.spec.fields]
     client, seats, accept, wish, answers, minutes, wanted = all_of(
@@ -77,7 +82,8 @@ def join(tx: Tx, offering: Offering, given: Mapping[str, Any], *, now: datetime,
         "between_end": wish.between[1],
     }
     same = sa.and_(*(getattr(_E, k).is_(None) if v is None else getattr(_E, k) == v for k, v in values.items()))
-    known = tx.execute(sa.select(_E.token).where(same, _E.status.in_(AHEAD)).order_by(_E.id)).scalar()
+    just_now = sa.and_(_E.client_name == client.name, _E.created_at > now - REPEAT)
+    known = tx.execute(sa.select(_E.token).where(same, just_now, _E.status.in_(AHEAD)).order_by(_E.id)).scalar()
     if known:
         return str(known)
     token = secrets.token_urlsafe(24)

@@ -58,7 +58,11 @@ def service_page(
     duration: minutes; who: slug of a team's member."""
     known(language)
     with here.database.reading() as tx:
-        offering, form = _asked(catalogue.offering(tx, operator, service), duration, who)
+        whole = catalogue.offering(tx, operator, service)
+        if language not in (whole.spec.languages or LANGUAGES):
+            query = f"?{request.url.query}" if request.url.query else ""
+            return RedirectResponse(f"/{whole.spec.languages[0]}/{operator}/{service}{query}", 307)
+        offering, form = _asked(whole, duration, who)
         form["seats"] = seats
         zone = _zone(tz, offering)
         chosen = instant_of(start)
@@ -250,6 +254,7 @@ def _wish_of(form: Form, language: str, offering: Offering) -> dict[str, Any]:
     seats = _number(form.get("seats", "1"))
     return {
         "client": _client_of(form, language), "seats": seats, "wish": wish, "accept": accept, **_choice_of(form),
+        "calendar_entry": bool(form.get("calendar_entry")),
     }  # fmt: skip
 
 

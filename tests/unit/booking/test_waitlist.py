@@ -471,3 +471,59 @@ def test_a_named_person_gets_only_what_is_free(desk: Desk) -> None:
             with pytest.raises(NotPossible):
                 judgement.promote(tx, TERMS, entry.id, desk.at(hour), now=desk.now, cause="admin")
     assert status(desk, token) == ["waiting"]
+
+
+# --- in the client's calendar -------------------------------------------------------------------------------------
+
+
+def noted(desk: Desk, **more: Any) -> str:
+    given = {
+        "client": person("imre"), "wish": {"start": desk.at(9)}, "accept": "auto", "seats": 1, "calendar_entry": True, **more
+    }  # fmt: skip
+    with desk.database.transaction() as tx:
+        return waitlist.join(tx, offering(tx, "anna", "talk"), given, now=desk.now, cause="test")
+
+
+def entry_of(desk: Desk, token: str) -> Any:
+    with desk.database.reading() as tx:
+        return waitlist.entry_by_token(tx, token)
+
+
+def test_a_tentative_entry_becomes_the_bookings(desk: Desk) -> None:
+    booking = desk.book(desk.at(9))
+    token = noted(desk)
+    before = entry_of(desk, token)
+    desk.cancel(booking)
+    promoted = desk.seen(entry_of(desk, token).booking_id)
+    assert (promoted.uid, promoted.organizer_tag, promoted.revision) == (before.uid, before.organizer_tag, 1)
+    assert promoted.voice == "service"
+    desk.cancel(promoted.id)
+    assert desk.seen(promoted.id).revision == 2
+
+
+@pytest.mark.parametrize("end", ["leave", "decline", "expire"])
+def test_a_tentative_entry_is_taken_out_again(desk: Desk, end: str) -> None:
+    booking = desk.book(desk.at(9))
+    token = noted(desk, accept="ask")
+    if end != "leave":
+        desk.cancel(booking)
+    if end == "expire":
+        desk.now += 31 * MINUTE
+        desk.work()
+    else:
+        getattr(desk, end)(token)
+    assert entry_of(desk, token).sequence == 1
+    assert told(desk, token)[-1][0] == ("offer_expired" if end == "expire" else "left_line")
+
+
+def test_who_has_no_entry_is_not_told_what_they_did(desk: Desk) -> None:
+    token = desk.join("imre", {"start": desk.at(9)})
+    desk.leave(token)
+    assert told(desk, token) == [("waitlisted", 0)]
+    assert entry_of(desk, token).uid == ""
+
+
+def test_only_one_start_has_a_place_in_a_calendar(desk: Desk) -> None:
+    with pytest.raises(Invalid) as refused:
+        noted(desk, wish={"from": "2027-01-11", "to": "2027-01-12"})
+    assert [e.field for e in refused.value.errors] == ["calendar_entry"]
