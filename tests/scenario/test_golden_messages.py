@@ -201,6 +201,15 @@ def test_a_place_in_line_is_tentative_and_is_taken_out_again(mails: list[Sent]) 
     assert asked.field("ORGANIZER") == gone.field("ORGANIZER")
 
 
+def test_a_place_in_line_becomes_the_booking(mails: list[Sent]) -> None:
+    waits, has = (mail for mail in mails if mail.recipient == "ulrike@client.example")
+    assert (waits.about, has.about) == (About.WAITLISTED, About.PROMOTED)
+    said = [mail.field(name) for mail in (waits, has) for name in ("STATUS", "TRANSP", "SEQUENCE", "METHOD")]
+    assert said == ["TENTATIVE", "TRANSPARENT", "0", "REQUEST", "CONFIRMED", "OPAQUE", "1", "REQUEST"]
+    assert waits.field("UID") == has.field("UID")
+    assert waits.field("ORGANIZER") == has.field("ORGANIZER")
+
+
 def test_nobody_reads_of_anybody_else(mails: list[Sent], practice: Correspondence) -> None:
     for mail in mails:
         read = mail.everything.lower()

@@ -349,6 +349,9 @@ class Correspondence:
         self.do(commands.cancel, second, by="client")
         self.wait_until(self.now + timedelta(minutes=31))
         self.do(waitlist.accept_offer, third)
+        booked = self.book("Tamara", self.at(13, 4))
+        self.wait("Ulrike", self.at(13, 4), calendar_entry=True)
+        self.do(commands.cancel, booked, by="client")
         last = self.wait("Philippa", self.at(11, 4), calendar_entry=True)
         self.do(waitlist.leave, last)
 
