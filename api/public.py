@@ -136,14 +136,14 @@ def book(
 def booking(token: str, here: Here) -> Response:
     """A booking as its client sees it, with its timeline and deliveries."""
     with here.database.reading() as tx:
-        return _json(queries.booking_view(tx, commands.id_of(tx, token), here.terms))
+        return _json(queries.booking_view(tx, commands.id_of(tx, token, now=here.now()), here.terms))
 
 
 @router.post("/bookings/{token}/cancel", response_model=BookingOut, responses=documented(400, 404, 409, 422))
 def cancel(token: str, here: Here, body: CancelIn | None = None) -> Response:
     """Cancel; a cancelled one stays so and answers 200."""
     with here.database.transaction() as tx:
-        booking_id = commands.id_of(tx, token)
+        booking_id = commands.id_of(tx, token, now=here.now())
         reason = body.reason if body else ""
         commands.cancel(tx, here.terms, booking_id, by="client", now=here.now(), cause=CAUSE, reason=reason)
         view = queries.booking_view(tx, booking_id, here.terms)
@@ -154,7 +154,7 @@ def cancel(token: str, here: Here, body: CancelIn | None = None) -> Response:
 def reschedule(token: str, body: RescheduleIn, here: Here) -> Response:
     """Another time: same id and UID, revision + 1. The old time is kept until the new one is claimed."""
     with here.database.transaction() as tx:
-        booking_id = commands.id_of(tx, token)
+        booking_id = commands.id_of(tx, token, now=here.now())
         commands.reschedule(tx, here.terms, booking_id, body.start, by="client", now=here.now(), cause=CAUSE)
         view = queries.booking_view(tx, booking_id, here.terms)
     return _json(view)
@@ -164,7 +164,7 @@ def reschedule(token: str, body: RescheduleIn, here: Here) -> Response:
 def confirm_attendance(token: str, here: Here) -> Response:
     """The client says they come."""
     with here.database.transaction() as tx:
-        booking_id = commands.id_of(tx, token)
+        booking_id = commands.id_of(tx, token, now=here.now())
         commands.confirm_attendance(tx, booking_id, now=here.now(), cause=CAUSE)
         view = queries.booking_view(tx, booking_id, here.terms)
     return _json(view)
@@ -178,7 +178,7 @@ def confirm_attendance(token: str, here: Here) -> Response:
 def invite(token: str, here: Here) -> Response:
     """The appointment as an iCalendar file."""
     with here.database.reading() as tx:
-        content = invitation_file(tx, commands.id_of(tx, token), here.terms)
+        content = invitation_file(tx, commands.id_of(tx, token, now=here.now()), here.terms)
     headers = {"Content-Disposition": 'attachment; filename="invite.ics"'}
     return Response(content, media_type="text/calendar; charset=utf-8", headers=headers)
 
@@ -228,7 +228,7 @@ def decline_offer(token: str, here: Here) -> Response:
 
 
 def _line(tx: Tx, token: str, here: Site) -> dict[str, Any]:
-    view = queries.line_view(tx, token)
+    view = queries.line_view(tx, token, now=here.now())
     return {**view, "manage_url": here.terms.waitlist_url(view["language"], token)}
 
 

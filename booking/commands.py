@@ -22,6 +22,7 @@ from booking.ending import end
 from booking.errors import DoesNotFit, FieldError, HoldExpired, Invalid, KeyReused, NotFound, NotPossible, SlotTaken
 from booking.invitation import About
 from booking.rules import (
+    LINK_LIVES_ON,
     all_of,
     answers_of,
     client_of,
@@ -344,9 +345,13 @@ def confirm_attendance(tx: Tx, booking_id: str, *, now: datetime, cause: str) ->
     attendance.confirm(tx, row, now=now, cause=cause)
 
 
-def id_of(tx: Tx, token: str) -> str:
-    """The booking that a client's token opens. Raises `NotFound`."""
-    booking_id = tx.execute(sa.select(Booking.id).where(Booking.token == token)).scalar()
+def id_of(tx: Tx, token: str, *, now: datetime | None = None) -> str:
+    """The booking that a client's token opens. now: of who comes by the link, which leads nowhere when the appointment
+    has been over for `rules.LINK_LIVES_ON`. Raises `NotFound`."""
+    query = sa.select(Booking.id).where(Booking.token == token)
+    if now is not None:
+        query = query.where(Booking.ends_at > now - LINK_LIVES_ON)
+    booking_id = tx.execute(query).scalar()
     if booking_id is None:
         raise NotFound("there is no such booking")
     return str(booking_id)

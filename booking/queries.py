@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from booking import changes, commands, times, waitlist
 from booking.catalogue import Offering, offering_of, offering_waited_for, offerings_of
 from booking.errors import FieldError, Invalid, NotFound
-from booking.rules import REACH
+from booking.rules import LINK_LIVES_ON, REACH
 from booking.states import Status
 from booking.tables import Booking, Service, TeamMember, WaitlistEntry
 from booking.terms import Terms
@@ -204,9 +204,12 @@ def booking_view(tx: Tx, booking_id: str, terms: Terms, *, reader: str = "client
     }
 
 
-def line_view(tx: Tx, token: str) -> dict[str, Any]:
-    """A place in line as its owner may see it. Raises `NotFound`."""
+def line_view(tx: Tx, token: str, *, now: datetime | None = None) -> dict[str, Any]:
+    """A place in line as its owner may see it. Raises `NotFound`. now: of who comes by the link, which leads nowhere when
+    the last day of the wish has been over for `rules.LINK_LIVES_ON`."""
     entry = waitlist.entry_by_token(tx, token)
+    if now is not None and date.fromisoformat(entry.last_date) <= (now - LINK_LIVES_ON).date():
+        raise NotFound("there is no such place in line")
     offering = offering_waited_for(tx, entry)
     offer = waitlist.open_offer(tx, entry.id)
     booking_token = None

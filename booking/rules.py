@@ -22,6 +22,8 @@ _PHONE = re.compile(r"\+?[0-9 ()./-]{5,30}")
 _CLOCK = re.compile(r"([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 REACH = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 """Instants that can be asked about; beyond them, adding a zone or a buffer would leave the calendar."""
+LINK_LIVES_ON = timedelta(days=30)
+"""How long after an appointment, or after the last day of a wish, the link in the client's mails still leads there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def cancel(request: Request, language: str, token: str, here: Here, form: Posted
     reason = form.get("reason", "")[:1000]
     try:
         with here.database.transaction() as tx:
-            booking_id = commands.id_of(tx, token)
+            booking_id = commands.id_of(tx, token, now=here.now())
             commands.cancel(tx, here.terms, booking_id, by="client", now=here.now(), cause=CAUSE, reason=reason)
     except BookingError as error:
         return _show(request, language, token, here, error=error)
@@ -53,7 +53,7 @@ def reschedule(request: Request, language: str, token: str, here: Here, form: Po
         return RedirectResponse(f"/{language}/b/{token}#reschedule", 303)
     try:
         with here.database.transaction() as tx:
-            booking_id = commands.id_of(tx, token)
+            booking_id = commands.id_of(tx, token, now=here.now())
             commands.reschedule(tx, here.terms, booking_id, start, by="client", now=here.now(), cause=CAUSE)
     except BookingError as error:
         return _show(request, language, token, here, error=error)
@@ -66,7 +66,7 @@ def confirm_attendance(request: Request, language: str, token: str, here: Here) 
     known(language)
     try:
         with here.database.transaction() as tx:
-            commands.confirm_attendance(tx, commands.id_of(tx, token), now=here.now(), cause=CAUSE)
+            commands.confirm_attendance(tx, commands.id_of(tx, token, now=here.now()), now=here.now(), cause=CAUSE)
     except BookingError as error:
         return _show(request, language, token, here, error=error)
     return RedirectResponse(f"/{language}/b/{token}?did=attending", 303)
@@ -78,7 +78,7 @@ def answer_proposal(request: Request, language: str, token: str, here: Here, for
     known(language)
     try:
         with here.database.transaction() as tx:
-            booking_id = commands.id_of(tx, token)
+            booking_id = commands.id_of(tx, token, now=here.now())
             accept = form.get("answer") == "accept"
             commands.answer_proposal(tx, here.terms, booking_id, accept=accept, now=here.now(), cause=CAUSE)
     except BookingError as error:
@@ -94,7 +94,7 @@ def _show(
         raise error
     now = here.now()
     with here.database.reading() as tx:
-        view = queries.booking_view(tx, commands.id_of(tx, token), here.terms)
+        view = queries.booking_view(tx, commands.id_of(tx, token, now=here.now()), here.terms)
         offering = queries.offering_of_booking(tx, view["id"])
         may_change = view["status"] in ("pending", "confirmed") and now < view["cancel_until"]
         choices = []

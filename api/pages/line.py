@@ -31,7 +31,7 @@ def act(request: Request, language: str, token: str, act: str, here: Here) -> Re
     try:
         with here.database.transaction() as tx:
             acts[act](tx, here.terms, token, now=here.now(), cause=CAUSE)
-            view = queries.line_view(tx, token)
+            view = queries.line_view(tx, token, now=here.now())
     except BookingError as error:
         return _show(request, language, token, here, error=error)
     if act == "accept" and view["booking"]:
@@ -44,7 +44,7 @@ def _show(request: Request, language: str, token: str, here: Here, *, error: Boo
     if isinstance(error, NotFound):
         raise error
     with here.database.reading() as tx:
-        view = queries.line_view(tx, token)
+        view = queries.line_view(tx, token, now=here.now())
     return page(
         request, "line.html", language, status=410 if error else 200, headers={"Cache-Control": "no-store"},
         place=view, now=here.now(), error=error,

@@ -21,7 +21,7 @@ def reminders_page(request: Request, language: str, token: str, here: Here, did:
     """What is wanted now, and the buttons to change it. did: what the reader has just done."""
     known(language)
     with here.database.reading() as tx:
-        booking_id = commands.id_of(tx, token)
+        booking_id = commands.id_of(tx, token, now=here.now())
         wanted = reminders.wanted(tx, booking_id)
         offering = offering_by_id(tx, queries.service_of(tx, booking_id))
     return page(
@@ -36,7 +36,7 @@ def change(language: str, token: str, here: Here, form: Posted) -> Response:
     means all reminders that come from this operator; it is answered without a redirect."""
     known(language)
     with here.database.transaction() as tx:
-        booking_id = commands.id_of(tx, token)
+        booking_id = commands.id_of(tx, token, now=here.now())
         off = form.get("off", "")
         if form.get("on"):
             reminders.turn_on(tx, booking_id, now=here.now(), cause=CAUSE)
