@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from booking import changes, commands, times, waitlist
+from booking import changes, commands, history, times, waitlist
 from booking.catalogue import Offering, offering_of, offering_waited_for, offerings_of
 from booking.errors import FieldError, Invalid, NotFound
 from booking.rules import LINK_LIVES_ON, REACH
+from booking.services import LANGUAGES
 from booking.states import Status
 from booking.tables import Booking, Service, TeamMember, WaitlistEntry
 from booking.terms import Terms
@@ -62,6 +63,7 @@ def service_facts(offering: Offering) -> dict[str, Any]:
         "service": offering.slug,
         "title": spec.title,
         "texts": {lang: spec.text(lang).model_dump() for lang in dict.fromkeys(["en", *spec.texts])},
+        "languages": list(spec.languages or LANGUAGES),
         "timezone": offering.timezone,
         "duration_minutes": spec.duration_minutes,
         "durations_minutes": list(spec.durations),
@@ -187,6 +189,7 @@ def booking_view(tx: Tx, booking_id: str, terms: Terms, *, reader: str = "client
         "revision": row.revision,
         "uid": row.uid,
         "reason": row.reason,
+        **({} if reader == "client" else {"no_shows": history.no_shows(tx, row.operator_id, row.client_email)}),
         "proposal": _proposal(tx, row),
         "wanted": _wanted(tx, row),
         "client": {"name": row.client_name, "email": row.client_email},

@@ -114,7 +114,7 @@ class ServiceSpec(_Strict):
     """A service. Minutes and days are elapsed time but for ``hours`` and ``overrides``: the operator's wall time.
 
     durations_minutes: where there are several to choose from, the first is the default; empty where there is one.
-    limit_per_day, limit_per_week: how many of its slots (not seats) may be taken in a day or week (Monday to Sunday) of
+    languages: in which its page is; empty: in all that are shipped. limit_per_day, limit_per_week: how many of its slots (not seats) may be taken in a day or week (Monday to Sunday) of
     the operator's wall time, 0 for no limit. holidays: a country, or one and a part of it, whose public holidays close the
     day unless it has an override. team: slugs of the operators who do it, ``any`` one of them or ``all`` together; empty:
     whose service it is. reminder_hours: before the start, 0 for none. confirm_attendance_hours: ask then whether
@@ -201,6 +201,11 @@ class ServiceSpec(_Strict):
             raise ValueError("a country like HU, or one and a part of it like DE-BY, is needed")
         return value
 
+    @field_validator("languages")
+    @classmethod
+    def _shipped_languages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_spoken(dict.fromkeys(value)))
+
     @field_validator("hours")
     @classmethod
     def _known_days(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -245,7 +250,9 @@ class ServiceSpec(_Strict):
     @model_validator(mode="after")
     def _asked_before_released(self) -> ServiceSpec:
         if self.release_unconfirmed_hours and self.release_unconfirmed_hours >= self.confirm_attendance_hours:
-            raise ValueError("release_unconfirmed_hours must be less than confirm_attendance_hours: they are asked before")
+            raise ValueError(
+                "release_unconfirmed_hours must be less than confirm_attendance_hours: they are asked before"
+            )
         return self
 
     @property

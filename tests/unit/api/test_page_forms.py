@@ -211,3 +211,11 @@ def test_full_days_lead_to_the_line(doors: Doors) -> None:
     again = doors.client.post(address, data=fields | {"name": "Vera", "email": "vera@example.org", "accept": "auto"})
     assert again.headers["location"] == joined.headers["location"]
     assert count(doors, WaitlistEntry) == 1
+
+
+def test_a_service_that_speaks_other_languages_leads_there(sqlite: Database) -> None:
+    doors = open_doors(sqlite, talk={"languages": ["hu", "de"]})
+    led = doors.client.get("/en/anna/talk?day=2027-01-11")
+    assert (led.status_code, led.headers["location"]) == (307, "/hu/anna/talk?day=2027-01-11")
+    assert doors.client.get("/de/anna/talk").status_code == 200
+    assert doors.client.get("/api/v1/operators/anna/services/talk").json()["languages"] == ["hu", "de"]

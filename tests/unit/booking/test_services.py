@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from booking.errors import Invalid
-from booking.services import ServiceSpec, parse, parse_toml, rules
+from booking.services import FormField, ServiceSpec, parse, parse_toml, rules
 
 DOCUMENTED = """
 title = "Consultation"
@@ -138,3 +140,20 @@ def test_an_opening_may_call_a_service_by_any_of_its_names() -> None:
     assert made.labels == {"morning-yoga", "morning yoga", "yoga du matin"}
     assert made.rivals == {"talk"}
     assert rules(1, "x", talk, "UTC").rivals == frozenset()
+
+
+def test_the_page_about_services_names_every_key_and_its_example_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "services.md").read_text(encoding="utf-8")
+    example = page.split("```toml\n")[1].split("```")[0]
+    spec = parse_toml(example)
+    assert (spec.durations, spec.team, spec.holidays, len(spec.fields)) == ((30, 50), ("anna", "ben"), "HU", 4)
+    for model in (ServiceSpec, FormField):
+        for key in model.model_fields:
+            assert re.search(rf"^\[*{key}\b", example, re.MULTILINE), key
+
+
+def test_unknown_languages_are_named() -> None:
+    assert parse({"title": "Talk", "languages": ["hu", "de", "hu"]}).languages == ("hu", "de")
+    with pytest.raises(Invalid) as error:
+        parse({"title": "Talk", "languages": ["hu", "xx"]})
+    assert [e.field for e in error.value.errors] == ["languages"]
