@@ -22,7 +22,7 @@ from booking.invitation import event_words
 from booking.states import LIVE, Status
 from booking.tables import Booking, IdempotencyKey, Offer, WaitlistEntry
 from booking.terms import Terms
-from ledger import entries, erasure, outbox, timeline
+from ledger import claims, entries, erasure, outbox, timeline
 from ledger.backoff import NotYet
 from ledger.db import Tx
 from ledger.messages import ForgetClient
@@ -57,9 +57,9 @@ def export(tx: Tx, email: str, *, now: datetime) -> dict[str, Any]:
     """Everything that is kept of a client, as JSON values and instants. Lists are empty where there is nothing.
 
     ``format, exported_at, email, bookings[], waitlist[], no_shows``. A booking: ``id, operator, service, status, start,
-    end, timezone, seats, name, email, language, answers, reason, revision, uid, voice, created_at, updated_at, answer``
+    end, timezone, seats, name, email, language, answers, consents, reason, revision, uid, voice, created_at, updated_at, answer``
     (of the client's calendar), ``attendance_confirmed_at, timeline[], deliveries[], replies[]``. A place in line:
-    ``id, operator, service, status, accept, seats, wish, name, email, timezone, language, answers, created_at,
+    ``id, operator, service, status, accept, seats, wish, name, email, timezone, language, answers, consents, created_at,
     updated_at, offers[], timeline[], deliveries[]``. no_shows: ``count`` and the starts.
     """
     bookings, places = _bookings(tx, email), _places(tx, email)
@@ -153,12 +153,12 @@ def _rewrite_events(tx: Tx, terms: Terms, bookings: Sequence[Any], *, now: datet
     shared = {row.slot_id for row in bookings if row.voice != "service"}
     for slot_id, service_id in sorted({(row.slot_id, row.service_id) for row in bookings}):
         there = tx.execute(sa.select(Slot.id).where(Slot.id == slot_id)).first()
-        if slot_id in shared and there is not None:
-            entries.reword(tx, slot_id, event_words(tx, slot_id, terms))
-        elif slot_id in shared or there is None:
-            entries.reword(tx, slot_id, None)
-        else:
+        if slot_id not in shared and there is not None:
             refresh_event(tx, terms, offering_by_id(tx, service_id), slot_id, now=now, cause=cause)
+            continue
+        words = None if there is None else event_words(tx, slot_id, terms)
+        for each in (slot_id, *claims.mates_of(tx, slot_id).values()):
+            entries.reword(tx, each, words)
 
 
 def _nobody(now: datetime) -> dict[str, Any]:
@@ -167,6 +167,7 @@ def _nobody(now: datetime) -> dict[str, Any]:
         "client_email": "",
         "client_timezone": "UTC",
         "answers": {},
+        "consents": {},
         "token": secrets.token_urlsafe(24),  # the links in their mails lead nowhere now
         "updated_at": now,
     }
@@ -271,6 +272,7 @@ def _person(row: Any) -> dict[str, Any]:
         "language": row.language,
         "seats": row.seats,
         "answers": row.answers,
+        "consents": row.consents,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
     }

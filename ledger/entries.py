@@ -162,11 +162,12 @@ def insist(tx: Tx, slot_id: int, *, seen: Period, now: datetime, cause: str = ""
 
 
 def unwish(tx: Tx, slot_id: int, *, now: datetime, cause: str = "") -> None:
-    """Say that the slot's event should not be there (any more). Idempotent; nothing is asked for where it is gone."""
+    """Say that the slot's event should not be there (any more), and forget what it said. Idempotent; nothing is asked for
+    where it is gone."""
     known = tx.execute(
         sa.update(SlotEvent)
         .where(SlotEvent.slot_id == slot_id, SlotEvent.wanted)
-        .values(wanted=False, version=SlotEvent.version + 1, updated_at=now)
+        .values(wanted=False, words={}, version=SlotEvent.version + 1, updated_at=now)
         .returning(SlotEvent.id, SlotEvent.version, SlotEvent.operator_id, SlotEvent.service_id, SlotEvent.state)
     ).one_or_none()
     if known is not None and known.state != "gone":

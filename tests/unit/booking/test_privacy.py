@@ -1,4 +1,7 @@
-"""What is kept of a client, shown whole and erased: afterwards nothing in any column names them."""
+"""What is kept of a client, shown whole and erased: afterwards nothing in any column names them.
+
+Covers: booking.privacy, booking.retention, ledger.erasure.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from booking.errors import NotFound
 from booking.invitation import mail_for
 from booking.states import Happening
 from booking.tables import Booking, IdempotencyKey, Service, WaitlistEntry
-from ledger import deliveries, outbox, reviews, timeline
+from ledger import deliveries, erasure, outbox, reviews, timeline
 from ledger.backoff import NotYet
 from ledger.db import Database
 from ledger.messages import ClientReply, ForgetClient, PushEvent, SendMail
@@ -27,7 +30,7 @@ from tests.support.dump import holding
 NAME, LOCAL, ANSWER, REASON = "Xenia Quarzmark", "xenia.q_1%", "Blueberrystreet 7", "Grandmother Ottilie is ill"
 EMAIL = f"{LOCAL}@quarz.example"
 CLIENT = {"name": NAME, "email": EMAIL, "timezone": "Europe/Budapest", "language": "hu"}
-FIELDS = [{"name": "street", "type": "text"}]
+FIELDS = [{"name": "street", "type": "text"}, {"name": "terms", "type": "consent"}]
 CLUES = (NAME, "Quarzmark", LOCAL, "quarz.example", ANSWER, "Ottilie")
 
 
@@ -80,7 +83,7 @@ def send_all(desk: Desk) -> None:
 
 def a_full_life(desk: Desk) -> list[str]:
     """Somebody who did everything that leaves a trace. Returns the bookings."""
-    came = book(desk, desk.at(8), answers={"street": ANSWER}, idempotency_key="k1")
+    came = book(desk, desk.at(8), answers={"street": ANSWER, "terms": True}, idempotency_key="k1")
     missed = book(desk, desk.at(9), answers={"street": ANSWER})
     off = book(desk, desk.at(10))
     shared = book(desk, desk.at(8, day=1), service="group")
@@ -131,7 +134,8 @@ def test_an_export_shows_all_that_is_kept_of_one_client(desk: Desk) -> None:
         [came, missed, off, shared],
     )
     first, second, third = shown["bookings"][:3]
-    assert (first["name"], first["email"], first["answers"]) == (NAME, EMAIL, {"street": ANSWER})
+    assert (first["name"], first["email"], first["answers"]) == (NAME, EMAIL, {"street": ANSWER, "terms": True})
+    assert list(first["consents"]) == ["terms"]
     assert [m["kind"] for m in first["deliveries"]] == ["booked"]
     assert first["deliveries"][0]["recipient"] == EMAIL
     assert first["replies"][0]["comment"] == f"yours, {NAME}"
@@ -294,6 +298,38 @@ def test_no_mail_is_written_to_nobody(desk: Desk) -> None:
         assert [mail_for(tx, message, TERMS, now=desk.now) for message in asked] == [None, None]
 
 
+def test_an_event_that_nobody_wants_any_more_says_nothing(desk: Desk) -> None:
+    booking_id = book(desk, desk.at(9))
+    desk.cancel(booking_id)
+    with desk.database.reading() as tx:
+        words = sa.select(SlotEvent.words).where(SlotEvent.slot_id == desk.seen(booking_id).slot_id)
+        assert tx.execute(words).scalar_one() == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "tidy"),
+    [
+        ("cancelled_by_client", "cancelled_by_client"),
+        ("2027-01-11T09:00:00+00:00", "2027-01-11T09:00:00+00:00"),
+        ("I am ill", ""),
+        ("kata", ""),  # a needle
+        ("KATA-7", ""),
+        ("x@y.example", ""),
+        (
+            {"reason": "ill", "revision": 3, "list": ["a", "b c", None]},
+            {"reason": "", "revision": 3, "list": ["a", "", None]},
+        ),
+    ],
+)
+def test_records_keep_code_words_numbers_and_instants(value: object, tidy: object) -> None:
+    assert erasure.tidied(value, {"kata"}) == tidy
+
+
+def test_needles_are_cut_out_whatever_their_case() -> None:
+    assert erasure.without("to KATA@x.example, Kata!", {"kata@x.example", "kata"}) == "to , !"
+    assert erasure.without({"a": ["Kata", 1]}, {"kata"}) == {"a": ["", 1]}
+
+
 # --- retention --------------------------------------------------------------------------------------------------------
 
 
@@ -327,7 +363,6 @@ def test_each_service_says_how_long(desk: Desk) -> None:
             {**SPEC, "fields": FIELDS, "retention_months": 1},
             now=desk.now,
             replace=True,
-            terms=TERMS,
         )
     assert forget(desk, old(desk, 2)) == 1
     with desk.database.reading() as tx:
