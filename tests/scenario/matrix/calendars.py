@@ -56,6 +56,10 @@ class App(Protocol):
         """For good."""
         ...
 
+    def tag(self, event: Seen, word: str) -> None:
+        """Write a word behind its title."""
+        ...
+
 
 class NoCalendar:
     """Nothing is connected."""
@@ -73,6 +77,10 @@ class NoCalendar:
         raise NotImplementedError
 
     def delete(self, event: Seen) -> None:
+        """Nobody can."""
+        raise NotImplementedError
+
+    def tag(self, event: Seen, word: str) -> None:
         """Nobody can."""
         raise NotImplementedError
 
@@ -107,6 +115,11 @@ class CalDavApp:
     def delete(self, event: Seen) -> None:
         """DELETE."""
         self.client.delete(event.href)
+
+    def tag(self, event: Seen, word: str) -> None:
+        """PUT."""
+        raw = (self.client.get(event.href) or b"").decode().replace("\r\n ", "").replace("\n ", "")
+        self.client.put(event.href, raw.replace(event.title, f"{event.title} {word}", 1).encode())
 
     def close(self) -> None:
         """The collection goes, so that the next story's account lists only its own."""
@@ -157,6 +170,14 @@ class EmulatedApp:
     def delete(self, event: Seen) -> None:
         """In the app."""
         self._account.hands.delete(self._account.primary, event.href)
+
+    def tag(self, event: Seen, word: str) -> None:
+        """In the app."""
+        title, control = f"{event.title} {word}", self._account.control
+        if self._account.provider == "google":
+            control.edit(self.calendar, event.href, summary=title)
+        else:
+            control.set_fields(event.href, {"subject": title})
 
 
 @contextmanager

@@ -37,6 +37,7 @@ class _Story:
         self.mails: dict[str, list[Told]] = {}
         self.timelines: dict[str, list[str]] = {}
         self.ended: list[str] = []
+        self.tagged = ""
 
     # people
 
@@ -139,7 +140,7 @@ class _Story:
         if self.group:
             return Shown(at, f"{title} ({len(people)}/{self.capacity})")
         (only,) = people
-        return Shown(at, f"{title}: {NAMES[only]}", (only,))
+        return Shown(at, f"{title}: {NAMES[only]}{self.tagged}", (only,))
 
 
 # --- how the booking comes to be ------------------------------------------------------------------------------------
@@ -238,7 +239,11 @@ def _no_show(story: _Story) -> None:
     story.ended.append("kata")
     story.is_over()
     story.bookings["kata"] = replace(story.bookings["kata"], status="no_show")
-    story.happens("kata", "no_show", "admin:front-desk")
+    if story.group or not story.calendar:
+        story.happens("kata", "no_show", "admin:front-desk")
+    else:  # the operator writes it behind the event's title, and there it stays
+        story.happens("kata", "no_show", "operator_calendar")
+        story.tagged = " no-show"
 
 
 def _client_link(story: _Story) -> None:

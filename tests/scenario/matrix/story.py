@@ -248,7 +248,10 @@ def _no_show(story: Story) -> None:
     _reminded(story)
     story.house.until(TIMES[story.at] + timedelta(minutes=20))
     with story.automation():
-        story.house.admin("POST", f"/bookings/{story.booking('kata')}/no-show")
+        if story.cell.provider is Provider.NONE or is_group(story.cell):
+            story.house.admin("POST", f"/bookings/{story.booking('kata')}/no-show")
+        else:
+            story.house.app.tag(story.event(story.at), "no-show")
     story.house.until(max(TIMES.values()) + timedelta(hours=2))
 
 
