@@ -63,8 +63,9 @@ def release(tx: Tx, message: ReleaseUnconfirmed, *, now: datetime, cause: str) -
     if tx.execute(sa.select(Offer.id).where(Offer.booking_id == row.id, Offer.status == "open")).first():
         return  # asked for again when that offer ends
     if pauses.is_paused(
-        tx, "promote", now=now, operator_id=row.operator_id, service_id=row.service_id, slot_id=row.slot_id
-    ):
+        tx, "promote", now=now, operator_id=row.operator_id, service_id=row.service_id, slot_id=row.slot_id,
+        booking_id=row.id,
+    ):  # fmt: skip
         raise NotYet("promotion is paused", turns.PAUSED_CHECK)
     slot = tx.execute(sa.select(Slot.__table__).where(Slot.id == row.slot_id)).one()
     start = Start(Period(row.starts_at, row.ends_at), slot.capacity, row.seats, SlotState.OPEN, slot.id)
