@@ -45,13 +45,14 @@ WHO = st.sampled_from([f"client{n}" for n in range(8)])
 CRASHES = st.lists(st.booleans(), max_size=6)
 AUTOMATIONS = st.lists(st.sampled_from(pauses.AUTOMATIONS), unique=True, min_size=1)
 GROUP = {"capacity": 3, "waitlist": {"offer_minutes": 30, "auto_lead_minutes": 120}}
+ASKS = {"confirm_attendance_hours": 30, "release_unconfirmed_hours": 24}
 
 _bookings = precondition(lambda self: self.bookings)
 _places = precondition(lambda self: self.places)
 
 
 class RandomDays(RuleBasedStateMachine):
-    """One operator; an individual service, a group, one that asks for approval, one whose moves are proposed, all over
+    """One operator; an individual service that asks whether one comes, a group, one that asks for approval, one whose moves are proposed, all over
     the same hours.
 
     bookings: ids. places: tokens. proven: slots whose event was proven to be deleted. standing: pause → what it holds.
@@ -375,6 +376,12 @@ class RandomDays(RuleBasedStateMachine):
         start = self.desk.at(hour, day) + timedelta(minutes=30)
         there = Period(start, start + timedelta(hours=1))
         self.in_calendar(lambda tx, event: facts.report_move(tx, event, there, now=self.desk.now), data)
+
+    @_bookings
+    @rule(data=st.data(), tagged=st.booleans())
+    def event_is_tagged(self, data: st.DataObject, tagged: bool) -> None:
+        """The operator says in the calendar that nobody came, or takes that back."""
+        self.in_calendar(lambda tx, event: facts.report_tag(tx, event, tagged, now=self.desk.now), data)
 
     @rule(day=DAYS, hour=HOURS)
     def operator_is_busy(self, day: int, hour: int) -> None:
