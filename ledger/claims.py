@@ -26,7 +26,8 @@ class NotLocked(RuntimeError):
 
 
 class LockedTooLate(RuntimeError):
-    """An operator is locked after one with a higher id: two who do that may wait for each other for ever."""
+    """An operator is locked after one with a higher id, or after rows that come after operators: two who do that may wait
+    for each other for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def hold_still(tx: Tx, operator_id: int) -> None:
     _in_order(tx, operator_id)
     first = tx.execute(sa.select(Operator.id).where(Operator.id == _head(operator_id)).with_for_update()).scalar()
     mates = tx.execute(sa.select(Operator.id).where(Operator.circle == first)).scalars()
-    tx.info.setdefault("still_operators", set()).update({operator_id, first, *mates})
+    tx.info.setdefault("still_operators", set()).update({operator_id, *mates} | ({first} - {None}))
 
 
 def is_ours(tx: Tx, operator_id: int) -> bool:
@@ -106,10 +107,19 @@ def is_ours(tx: Tx, operator_id: int) -> bool:
     return any(operator_id in tx.info.get(kind, ()) for kind in ("locked_operators", "still_operators"))
 
 
+def after_operators(tx: Tx, what: str) -> None:
+    """Say that rows are being locked whose place is after the operators'; nobody may lock an operator from now on who isn't
+    ours already. what: their table."""
+    tx.info["locked_rows"] = what
+
+
 def _in_order(tx: Tx, operator_id: int) -> None:
     ours = tx.info.get("locked_operators", set()) | tx.info.get("still_operators", set())
-    if operator_id not in ours and any(other > operator_id for other in ours):
-        raise LockedTooLate(f"operator {operator_id} after {max(ours)}")
+    if operator_id in ours:
+        return
+    later = [f"operator {other}" for other in ours if other > operator_id]
+    if later or "locked_rows" in tx.info:
+        raise LockedTooLate(f"operator {operator_id} after {', '.join(later) or tx.info['locked_rows']}")
 
 
 def claim(

@@ -107,7 +107,7 @@ class Database:
         try:
             with self._writer, self.engine.connect() as tx:
                 # What a transaction remembers lives on the pooled connection: forget what the last one left.
-                for remembered in ("locked_operators", "still_operators", "wake"):
+                for remembered in ("locked_operators", "still_operators", "locked_rows", "wake"):
                     tx.info.pop(remembered, None)
                 with tx.begin():
                     yield tx

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from connectors.model import Period
-from ledger import outbox
+from ledger import claims, outbox
 from ledger.db import Tx
 from ledger.messages import PushEvent, RemoteCancellation
 from ledger.tables import Calendar, Connection, Deployment, SlotEvent
@@ -72,6 +72,7 @@ def wish(
     that was taken away because nobody wanted it comes again as another one.
     """
     # Locked: sync may be writing down just now that it took the event away.
+    claims.after_operators(tx, "slot_event")
     query = sa.select(SlotEvent.__table__).where(SlotEvent.slot_id == slot_id).with_for_update()
     known = tx.execute(query).one_or_none()
     said = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(words).items() if v is not None}

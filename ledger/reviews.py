@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ledger import claims
 from ledger.db import Tx, insert_ignoring
 from ledger.tables import Review
 
@@ -86,6 +87,14 @@ def listing(
 
 
 def one(tx: Tx, review_id: int) -> dict[str, Any] | None:
-    """A review, open or decided; its row is locked where the database locks rows."""
-    row = tx.execute(sa.select(Review.__table__).where(Review.id == review_id).with_for_update()).one_or_none()
+    """A review, open or decided. Where it may be decided its operator is held still and its row locked, in this order:
+    who answers a proposal does it as well."""
+    query = sa.select(Review.__table__).where(Review.id == review_id)
+    if not tx.get_execution_options().get("readonly"):
+        owner = tx.execute(sa.select(Review.operator_id).where(Review.id == review_id)).scalar()
+        if owner is not None:
+            claims.hold_still(tx, owner)
+        claims.after_operators(tx, "review")
+        query = query.with_for_update()
+    row = tx.execute(query).one_or_none()
     return dict(row._mapping) if row is not None else None

@@ -18,7 +18,7 @@ from connectors.model import ChangeSet, Href, Period, Progress, SyncToken
 from connectors.protocol import Connector
 from ledger import outbox, reviews
 from ledger.backoff import NotYet, next_attempt
-from ledger.claims import lock_operator
+from ledger.claims import after_operators, lock_operator
 from ledger.db import Tx
 from ledger.messages import PullCalendar
 from ledger.outbox import Leased
@@ -266,6 +266,7 @@ def _write(accounts: Accounts, row: Any, learned: _Learned, now: datetime, lease
 
 def _guard(tx: Tx, row: Any) -> None:
     """Lock the calendar's row and make sure that it is as it was read. Raises `NotYet`."""
+    after_operators(tx, "calendar")
     query = sa.select(Calendar.__table__).where(Calendar.id == row.id).with_for_update(key_share=True)
     current = tx.execute(query).one_or_none()
     if current is None or any(getattr(current, name) != getattr(row, name) for name in _GUARDED):
