@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -37,6 +38,7 @@ def private_page(
         "visit": visit,
         "csrf": visit.csrf if visit else "",
         "door": visit.door if visit else "",
+        "passkeys_work": has_domain(site),
         **values,
     }
     return page(request, template, language, status=status, headers=headers, **values)
@@ -47,6 +49,15 @@ def providers_of(site: Site) -> list[tuple[str, str]]:
     ends = site.accounts.endpoints
     known = (("google", "Google", ends.google_client_id), ("microsoft", "Microsoft", ends.microsoft_client_id))
     return [(key, name) for key, name, client_id in known if client_id]
+
+
+def has_domain(site: Site) -> bool:
+    """Passkeys are bound to a domain: at a bare address there are none."""
+    try:
+        ipaddress.ip_address(urlsplit(site.settings.base_url).hostname or "")
+    except ValueError:
+        return True
+    return False
 
 
 def _consent_pages(site: Site) -> list[str]:
