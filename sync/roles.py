@@ -12,7 +12,7 @@ from connectors.model import Quirks
 from ledger import outbox
 from ledger.claims import lock_operator
 from ledger.db import Tx
-from ledger.messages import PullCalendar, PushEvent
+from ledger.messages import HoursClosed, PullCalendar, PushEvent
 from ledger.tables import Busy, Calendar, Opening, RemoteEvent, SlotEvent
 from sync.errors import BookingsTaken, NotFound, NotWritable
 from sync.mirror import ask_for_turn, free_busy
@@ -53,6 +53,8 @@ def change(tx: Tx, calendar_id: int, wanted: Mapping[str, bool], *, quirks: Quir
         ask_for_turn(tx, row.operator_id, now=now)
     if changed.get("availability") is False:
         tx.execute(sa.delete(Opening).where(Opening.calendar_id == calendar_id))
+        scope = outbox.Scope(operator_id=row.operator_id)
+        outbox.append(tx, HoursClosed(row.operator_id), now=now, scope=scope, cause="calendar changed")
     has_role = any(changed.get(role, getattr(row, role)) for role in ROLES)
     if not has_role:
         values |= {**FORGOTTEN, "due_at": None}

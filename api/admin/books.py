@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -24,6 +25,7 @@ from api.admin.common import (
 )
 from api.admin.shapes import OperatorRow, Page, ServiceRow
 from api.deps import Here
+from api.keys import Caller
 from api.schemas import ServiceOut
 from api.security import Who
 from booking import catalogue, queries, setup
@@ -136,6 +138,7 @@ def add_service(slug: str, body: ServiceIn, who: Who, act: Act) -> Response:
     with act.changing("service.added", f"service:{slug}/{body.slug}") as change:
         change.owner = setup.operator_id(change.tx, slug)
         who.sees(change.owner)
+        _may_name(who, slug, body.spec, {})
         setup.put_service(change.tx, slug, body.slug, body.spec, now=change.now)
         change.after = setup.service(change.tx, slug, body.slug)
         return answer(queries.service_facts(catalogue.offering(change.tx, slug, body.slug)), 201)
@@ -166,6 +169,7 @@ def change_service(
         who.sees(change.owner)
         change.before = setup.service(tx, slug, service)
         expect(if_match, change.before)
+        _may_name(who, slug, body.spec or {}, change.before["spec"])
         setup.change_service(tx, slug, service, spec=body.spec, active=body.active, now=change.now)
         change.after = setup.service(tx, slug, service)
     return answer(change.after, etag=True)
@@ -181,3 +185,11 @@ def remove_service(slug: str, service: str, who: Who, act: Act, if_match: IfMatc
         expect(if_match, change.before)
         setup.remove_service(change.tx, slug, service)
     return Response(status_code=204)
+
+
+def _may_name(who: Caller, slug: str, spec: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """An operator doesn't dispose of another one's time: only admins put people into a team."""
+    team = spec.get("team")
+    named = {str(each) for each in team} if isinstance(team, list | tuple) else set()
+    if named - {slug, *before.get("team", ())}:
+        who.must_be_admin()
