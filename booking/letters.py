@@ -121,6 +121,7 @@ class Matter:
     joins: bool = True
     changeable: bool = True
     attendance_confirmed: bool = False
+    asks: str = ""  # of a review: its kind and, after a colon, why
     no_shows: int = 0  # missed with this operator before; only the operator is told
     wish: Wish | None = None
     accept: str = ""

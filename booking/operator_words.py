@@ -282,11 +282,38 @@ def _no_show(say: OperatorLetter) -> Body:
 
 def _review(say: OperatorLetter) -> Body:
     gettext = say.reader.gettext
-    return say.compose(
-        gettext("Your decision is needed"),
-        gettext("Something about the booking of %(client)s asks for your decision.", client=say.client),
-        accent="wait",
+    kind, _, why = say.matter.asks.partition(":")
+    if kind == "failed_address":
+        return say.compose(
+            gettext("A mail did not arrive"),
+            gettext(
+                "The mail address of %(client)s does not take our mail. Please tell them another way.",
+                client=say.client,
+            ),
+            accent="bad",
+        )
+    said = {
+        "old_time": gettext(
+            "%(client)s has declined a time that was changed since. Please ask whether they come at the present one.",
+            client=say.client,
+        ),
+        "too_late": gettext(
+            "%(client)s has declined, but later than your service allows. The booking stays until you cancel it.",
+            client=say.client,
+        ),
+        "delegated": gettext("%(client)s would like to send somebody else.", client=say.client),
+        "unclear_time": gettext(
+            "%(client)s would like another time, but which one could not be read from the mail.", client=say.client
+        ),
+    }
+    doubted = gettext(
+        "A calendar answered about the booking of %(client)s, but it is not certain that it was theirs. Nothing was changed.",
+        client=say.client,
     )
+    other = doubted if kind == "reply" else gettext(
+        "Something about the booking of %(client)s asks for your decision.", client=say.client
+    )  # fmt: skip
+    return say.compose(gettext("Your decision is needed"), said.get(why, other), accent="wait")
 
 
 WRITERS: dict[About, Callable[[OperatorLetter], Body]] = {

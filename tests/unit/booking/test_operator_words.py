@@ -112,3 +112,19 @@ def test_an_event_without_guests_still_has_words(now: datetime) -> None:
     words = calendar_words(offering_with(place="", link="https://meet.example/a"), [], 1, TERMS)
     assert words.title == "Consultation"
     assert words.location == "https://meet.example/a"
+
+
+REVIEWS = (
+    "failed_address:booked", "reply:old_time", "late_decline:too_late", "reply:delegated", "reply:unclear_time",
+    "reply:no_address", "something:else",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_asks_for_a_decision_says_why(language: str, now: datetime) -> None:
+    said = [mail_about(About.REVIEW, now, language, asks=asks)[0].paragraphs for asks in REVIEWS]
+    assert len(set(said)) == len(REVIEWS)
+    assert all("Kata Nagy" in paragraph for (paragraph,) in said)
+    if language != "en":
+        english = {mail_about(About.REVIEW, now, asks=asks)[0].paragraphs for asks in REVIEWS}
+        assert not english & set(said)
