@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from booking import line, turns
 from booking.catalogue import Offering, offering_of
 from booking.invitation import About
-from booking.reminders import remind_at
+from booking.reminders import by_day, remind_at
 from booking.states import Status
 from booking.tables import Booking, Offer
 from connectors.model import Period
@@ -37,7 +37,7 @@ def ask(tx: Tx, message: AskAttendance, *, now: datetime, cause: str) -> None:
         return
     if due > now:
         raise NotYet("the service asks later", due - now)
-    if _was_asked(tx, row):
+    if _was_asked(tx, row) or not by_day(row, now):
         return
     scope = outbox.Scope(row.operator_id, row.service_id, row.slot_id, row.id)
     timeline.note(tx, row.id, row.operator_id, ASKED, now=now, cause=cause, revision=row.revision)

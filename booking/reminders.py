@@ -121,15 +121,23 @@ def remind(tx: Tx, message: RemindBooking, *, now: datetime, cause: str) -> None
         return
     if due > now:
         raise NotYet("the service reminds later", due - now)
-    local = now.astimezone(ZoneInfo(row.client_timezone))
-    if _is_night(local):
-        day = local.date() + timedelta(days=1) if local.time() >= NIGHT else local.date()
-        morning = datetime.combine(day, MORNING, local.tzinfo).astimezone(now.tzinfo)
-        if morning >= row.starts_at:
-            return  # too late to be of use to a sleeper
-        raise NotYet("it is night where the client is", morning - now)
+    if not by_day(row, now):
+        return  # too late to be of use to a sleeper
     scope = outbox.Scope(row.operator_id, row.service_id, row.slot_id, row.id)
     outbox.append(tx, SendMail(row.id, row.revision, About.REMINDER, "client"), now=now, scope=scope, cause=cause)
+
+
+def by_day(row: Any, now: datetime) -> bool:
+    """May a booking's client be written to now? False where it is night with them until it begins. Raises `NotYet` for the
+    morning."""
+    local = now.astimezone(ZoneInfo(row.client_timezone))
+    if not _is_night(local):
+        return True
+    day = local.date() + timedelta(days=1) if local.time() >= NIGHT else local.date()
+    morning = datetime.combine(day, MORNING, local.tzinfo).astimezone(now.tzinfo)
+    if morning >= row.starts_at:
+        return False
+    raise NotYet("it is night where the client is", morning - now)
 
 
 def _is_night(local: datetime) -> bool:

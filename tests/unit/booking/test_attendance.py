@@ -82,6 +82,21 @@ def test_whoever_confirmed_is_not_asked_and_keeps_the_place(desk: Desk) -> None:
     assert desk.place(token)["status"] == "waiting"
 
 
+def test_nobody_is_asked_at_night(desk: Desk) -> None:
+    booking = desk.book(desk.at(11, 2), "kata")
+    desk.now = desk.at(23, 1)  # the workers were away all day
+    with pytest.raises(NotYet) as later:
+        desk.say(AskAttendance(booking, 0))
+    assert later.value.after == 8 * HOUR
+    desk.now = desk.at(7, 2)
+    desk.say(AskAttendance(booking, 0))
+    assert about(desk, booking)[-1] == "attendance"
+    early = desk.book(desk.at(8, 8), "imre")
+    desk.now = desk.at(6.5, 8)
+    with pytest.raises(NotYet):
+        desk.say(AskAttendance(early, 0))
+
+
 def test_nobody_is_asked_about_what_is_cancelled_or_moved(desk: Desk) -> None:
     gone, moved = desk.book(desk.at(11, 2), "kata"), desk.book(desk.at(10, 2), "imre")
     desk.cancel(gone)
