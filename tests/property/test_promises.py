@@ -207,13 +207,17 @@ class Promises(RandomDays):
         """Starts that are open to strangers though somebody in line would take them."""
         found = set()
         today = self.desk.now.date()
-        for service in ("talk", "group", "asked", "shifting"):
-            with self.desk.database.reading() as tx:
+        with self.desk.database.reading() as tx:
+            line = _Line(tx)
+            for service in {slug for slug, _ in line.entries}:
                 wanted = offering(tx, "anna", service)
                 listed = queries.slots(tx, wanted, today, today + timedelta(days=4), "UTC", now=self.desk.now)
-            for start in listed.starts:
-                if start.state is SlotState.OPEN and self._first_fitting(service, start.period.start, start.seats_left):
-                    found.add((service, start.period.start))
+                open_ones = [s for s in listed.starts if s.state is SlotState.OPEN]
+                found |= {
+                    (service, s.period.start)
+                    for s in open_ones
+                    if line.first_fitting(service, s.period.start, s.seats_left)
+                }
         return found
 
     def _expired_holds(self) -> bool:
@@ -222,33 +226,36 @@ class Promises(RandomDays):
 
     def before_a_stranger(self, service: str, start: datetime) -> None:
         """Who would be the first to have it?"""
-        by_hand = (service, start) in self.opened_by_hand
-        self._waiting = None if by_hand else self._first_fitting(service, start, 1)
+        with self.desk.database.reading() as tx:
+            first = _Line(tx).first_fitting(service, start, 1)
+        self._waiting = None if (service, start) in self.opened_by_hand else first
 
     def after_a_stranger(self) -> None:
         """P7: a passer-by has what nobody in line wanted."""
         assert self._waiting is None, "a passer-by was faster than the line"
 
-    def _first_fitting(self, service: str, start: datetime, seats: int) -> str | None:
-        """Who in line would take that start: priority, then age."""
-        with self.desk.database.reading() as tx:
-            waiting = sa.select(WaitlistEntry.__table__).where(WaitlistEntry.status == "waiting")
-            entries = tx.execute(waiting.order_by(WaitlistEntry.priority.desc(), WaitlistEntry.id)).all()
-            service_id = tx.execute(sa.select(Service.id).where(Service.slug == service)).scalar_one()
-            live = tx.execute(sa.select(Booking.client_email, Booking.starts_at, Booking.ends_at).where(Booking.status.in_(LIVE))).all()  # fmt: skip
+
+class _Line:
+    """Who waits, in their order, read once and matched in Python."""
+
+    def __init__(self, tx: Any) -> None:
+        services: dict[int, str] = dict(tx.execute(sa.select(Service.id, Service.slug)).all())
+        waiting = sa.select(WaitlistEntry.__table__).where(WaitlistEntry.status == "waiting")
+        rows = tx.execute(waiting.order_by(WaitlistEntry.priority.desc(), WaitlistEntry.id)).all()
+        self.entries = [(services[row.service_id], row) for row in rows]
+        times = sa.select(Booking.client_email, Booking.starts_at, Booking.ends_at)
+        self.live = tx.execute(times.where(Booking.status.in_(LIVE))).all()
+
+    def first_fitting(self, service: str, start: datetime, seats: int) -> str | None:
+        """Who would take that start: the first whose wish and party fit, and who isn't elsewhere at that time."""
         end = start + timedelta(hours=1)
-        for entry in entries:
-            if entry.service_id != service_id or entry.seats > seats:
+        for slug, entry in self.entries:
+            if slug != service or entry.seats > seats:
                 continue
-            wants = (
-                entry.wish_start == start
-                if entry.wish_start
-                else entry.first_date <= f"{start:%Y-%m-%d}" <= entry.last_date
-            )
-            elsewhere = any(
-                b.client_email == entry.client_email and b.starts_at < end and b.ends_at > start for b in live
-            )
-            if wants and not elsewhere:
+            day = f"{start:%Y-%m-%d}"
+            wants = entry.wish_start == start if entry.wish_start else entry.first_date <= day <= entry.last_date
+            theirs = [b for b in self.live if b.client_email == entry.client_email]
+            if wants and not any(b.starts_at < end and b.ends_at > start for b in theirs):
                 return str(entry.token)
         return None
 
