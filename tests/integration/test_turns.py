@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from booking import judgement, setup, turns
+from booking import commands, judgement, setup, turns, waitlist
+from booking.catalogue import offering
 from booking.errors import NotFound, SlotTaken
 from ledger import pauses
 from ledger.backoff import NotYet
@@ -21,9 +22,9 @@ from ledger.claims import lock_operator
 from ledger.db import Database
 from ledger.free_time import ask_for_turn
 from ledger.messages import TimeFreed
-from ledger.tables import Busy, Seat, Turn
+from ledger.tables import Busy, Seat, Slot, Turn
 from tests.support import books
-from tests.support.desk import SPEC, TERMS, Desk
+from tests.support.desk import SPEC, TERMS, Desk, person
 
 
 @dataclass
@@ -354,3 +355,78 @@ def test_a_named_person_gets_time_that_waits_for_the_line(database: Database) ->
     with database.transaction() as tx:
         judgement.promote(tx, TERMS, 1, desk.at(10, 3), now=desk.now, cause="admin")
     assert desk.at(10, 3) not in desk.starts()
+
+
+# --- teams ----------------------------------------------------------------------------------------------------------
+
+
+def team(database: Database, mode: str) -> tuple[Desk, Desk]:
+    """Anna's service, done by her and Ben."""
+    anna, ben = Desk(database).open("anna"), Desk(database).open("ben", solo={})
+    with database.transaction() as tx:
+        spec = {**SPEC, "team": ["anna", "ben"], "team_mode": mode}
+        setup.put_service(tx, "anna", "talk", spec, now=anna.now)
+    return anna, ben
+
+
+def waits(desk: Desk, who: str, **more: Any) -> str:
+    given = {"client": person(who), "wish": {"start": desk.at(9)}, "accept": "auto", "seats": 1, **more}
+    with desk.database.transaction() as tx:
+        return waitlist.join(tx, offering(tx, "anna", "talk"), given, now=desk.now, cause="test")
+
+
+def operator_of(desk: Desk, token: str) -> int:
+    with desk.database.reading() as tx:
+        return int(desk.seen(waitlist.entry_by_token(tx, token).booking_id).operator_id)
+
+
+def test_a_place_with_a_member_goes_to_who_waits_for_them_or_for_anybody(database: Database) -> None:
+    anna, ben = team(database, "any")
+    held = {desk.operator_id: anna.book(anna.at(9), f"c{desk.operator_id}", operator=slug) for desk, slug in ((anna, "anna"), (ben, "ben"))}  # fmt: skip
+    for_anna, anybody = waits(anna, "imre", operator="anna"), waits(anna, "eva")
+    anna.cancel(held[ben.operator_id])
+    assert [anna.place(t)["status"] for t in (for_anna, anybody)] == ["waiting", "promoted"]
+    assert operator_of(anna, anybody) == ben.operator_id
+    anna.cancel(held[anna.operator_id])
+    assert operator_of(anna, for_anna) == anna.operator_id
+
+
+def test_time_that_a_member_frees_elsewhere_is_for_the_teams_line_first(database: Database) -> None:
+    anna, ben = team(database, "any")
+    with database.transaction() as tx:
+        own = commands.book(
+            tx, TERMS, "ben", "solo", {"start": ben.at(9), "client": person("x")}, now=ben.now, cause="t"
+        )
+    anna.book(anna.at(9), "c", operator="anna")
+    anybody = waits(anna, "eva")
+    ben.cancel(own)
+    assert anna.place(anybody)["status"] == "promoted"
+    assert operator_of(anna, anybody) == ben.operator_id
+
+
+def test_an_offer_of_a_member_is_accepted_declined_and_expires_with_that_member(database: Database) -> None:
+    anna, ben = team(database, "any")
+    anna.book(anna.at(9), "c", operator="anna")
+    held = anna.book(anna.at(9), "d", operator="ben")
+    first, second, third = (waits(anna, who, accept="ask") for who in ("imre", "eva", "joe"))
+    anna.cancel(held)
+    anna.decline(first)
+    assert anna.place(second)["status"] == "offered"
+    anna.now += timedelta(minutes=31)
+    anna.work()
+    assert [anna.place(t)["status"] for t in (second, third)] == ["expired", "offered"]
+    anna.accept(third)
+    assert operator_of(anna, third) == ben.operator_id
+
+
+def test_what_all_do_together_is_free_when_all_are(database: Database) -> None:
+    anna, ben = team(database, "all")
+    with database.transaction() as tx:
+        own = commands.book(
+            tx, TERMS, "ben", "solo", {"start": ben.at(9), "client": person("x")}, now=ben.now, cause="t"
+        )
+    token = waits(anna, "eva")
+    ben.cancel(own)
+    assert anna.place(token)["status"] == "promoted"
+    with database.reading() as tx:
+        assert tx.execute(sa.select(sa.func.count()).select_from(Slot).where(Slot.taken > 0)).scalar_one() == 2
