@@ -311,8 +311,8 @@ def _freed(tx: Tx, slot_id: int, seats: int, holder: str) -> Freed:
             ROOM.label("capacity"),
         )
     ).one()
-    mates = sorted(mates_of(tx, slot_id))
-    if mates and slot.taken == 0:
+    mates = sorted(mates_of(tx, slot_id)) if slot.taken == 0 else []
+    if mates:
         tx.execute(sa.update(Slot).where(Slot.leader_id == slot_id).values(taken=0))
     return Freed(
         slot_id,

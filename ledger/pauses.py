@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ledger.db import Tx
-from ledger.tables import OutboxMessage, Pause, PauseItem, Seat
+from ledger.tables import OutboxMessage, Pause, PauseItem, Seat, Slot
 
 AUTOMATIONS = ("cancel", "move", "promote", "no_show", "remind", "push")
 LOOKING_AGAIN = ("TimeFreed",)
@@ -143,7 +143,10 @@ def _in_force(item: type[PauseItem], now: datetime | sa.BindParameter[datetime])
 
 def _covers(item: type[PauseItem], row: type[OutboxMessage]) -> sa.ColumnElement[bool]:
     """What is about a whole slot is about each booking in it: an event can't be deleted or dragged for some of them."""
-    in_the_slot = sa.exists().where(Seat.slot_id == row.slot_id, Seat.holder == item.scope_key)
+    # Where a slot takes several people's time, the seats are the leader's, whoever's event it is about.
+    leader = sa.select(sa.func.coalesce(Slot.leader_id, Slot.id)).where(Slot.id == row.slot_id)
+    whose = leader.correlate(row).scalar_subquery()
+    in_the_slot = sa.exists().where(Seat.slot_id == whose, Seat.holder == item.scope_key)
     return sa.or_(
         item.scope_key == "global",
         *(named(item, prefix, column) for prefix, column in _scopes(row)),

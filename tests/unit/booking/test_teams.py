@@ -14,7 +14,7 @@ from booking import catalogue, commands, queries, setup, teams, times
 from booking.errors import DoesNotFit, Invalid, NotFound, SlotTaken
 from booking.invitation import event_words
 from connectors.model import Period
-from ledger import claims
+from ledger import claims, outbox, pauses
 from ledger.db import Database
 from ledger.messages import DecidePending, PullCalendar, PushEvent, RemoteCancellation, RemoteMove, SendMail
 from ledger.tables import Calendar, Operator, Slot, SlotEvent
@@ -434,3 +434,29 @@ def test_the_list_is_the_same_for_one_start(anybody: Desk) -> None:
         window = Period(anybody.at(0), anybody.at(0, 1))
         for start in times.starts(tx, offered, window, anybody.now):
             assert times.find(tx, offered, start.period.start, anybody.now) == start
+
+
+def test_a_pause_of_the_booking_holds_what_any_of_them_does(together: Desk) -> None:
+    booked = together.book(together.at(8), service="consult")
+    theirs = next(e for e in events(together) if e.slug == "ben")
+    with together.database.transaction() as tx:
+        pause_id = pauses.pause(tx, scope="booking", target=booked, automations=["cancel"], now=together.now)
+        scope = outbox.Scope(theirs.operator_id, theirs.service_id, theirs.slot_id)
+        outbox.append(tx, RemoteCancellation(theirs.id, theirs.slot_id), now=together.now, scope=scope)
+    together.work()
+    assert together.seen(booked).status == "confirmed"
+    with together.database.transaction() as tx:
+        pauses.resume(tx, pause_id, now=together.now)
+    together.work()
+    assert together.seen(booked).status == "cancelled"
+
+
+def test_a_members_calendar_speaks_for_their_booking(anybody: Desk) -> None:
+    booked = anybody.book(anybody.at(9), service="consult", operator="ben")
+    event = events(anybody)[0]
+    anybody.say(RemoteMove(event.id, event.slot_id, event.version, anybody.at(14), anybody.at(15)))
+    assert (anybody.seen(booked).starts_at, who_has(anybody, booked)) == (anybody.at(14), "ben")
+    assert {anybody.at(9), anybody.at(10)} <= set(anybody.starts("consult"))
+    event = events(anybody)[0]
+    anybody.say(RemoteCancellation(event.id, event.slot_id))
+    assert anybody.seen(booked).status == "cancelled"
