@@ -13,6 +13,7 @@ from api.head import HeadAsGet
 from api.limits import BodyLimit
 from api.openapi import describe
 from api.pages import routes as pages
+from api.security import SafeAnswers
 from api.signin import doors as signin
 from api.slot_cache import SlotCache
 
@@ -25,6 +26,7 @@ def create_app(site: Site) -> FastAPI:
     app.state.site = site
     app.state.slot_cache = SlotCache()
     app.state.rates = rates.rates_of(site.settings)
+    app.add_middleware(SafeAnswers, secure=site.settings.base_url.startswith("https://"))
     app.include_router(hooks.router)
     app.include_router(connect.router)
     signin.install(app)

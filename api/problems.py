@@ -78,7 +78,7 @@ Kind = TypeVar("Kind")
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For ``responses=`` of a route: these answers are problems."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {s: {"description": TITLES[s], "content": content} for s in (*statuses, 413)}
+    return {s: {"description": TITLES[s], "content": content} for s in (*statuses, 413, 429)}
 
 
 def codes_by_status() -> dict[int, list[str]]:

@@ -41,6 +41,7 @@ def chores(settings: Settings) -> list[Chore]:
     from booking.terms import Terms
     from booking.turns import roll
     from ledger import audit
+    from ledger.identity import sessions
     from sync.accounts import ask_for_due_pulls
     from sync.hints import ask_for_due_channels
     from sync.replies import forget_mail
@@ -54,6 +55,7 @@ def chores(settings: Settings) -> list[Chore]:
         Chore("due_pulls", 1, lambda tx, now: ask_for_due_pulls(tx, now=now, poll_seconds=settings.poll_seconds)),
         Chore("due_channels", 2, lambda tx, now: ask_for_due_channels(tx, now=now, hooks=hooks)),
         Chore("forget_links", 3600, forget_old),
+        Chore("forget_sessions", 3600, sessions.forget_old),
         Chore("forget_mail", 3600, forget_mail),
         Chore("forget_changes", 3600, audit.forget),
         Chore("forget_clients", 3600, lambda tx, now: retention.forget_old(tx, terms, now), again_from=retention.BATCH),
