@@ -26,12 +26,12 @@ def forget_old(tx: Tx, terms: Terms, now: datetime, *, limit: int = BATCH) -> in
     done = 0
     for service_id in tx.execute(sa.select(Service.id).order_by(Service.id)).scalars().all():
         months = offering_by_id(tx, service_id).spec.retention_months
-        for address in _over(tx, service_id, months_before(now, months), limit - done):
-            here, there = _of(_B, service_id, address), _of(_E, service_id, address)
-            bookings = tx.execute(sa.select(_B.__table__).where(here).order_by(_B.id)).all()
-            places = tx.execute(sa.select(_E.__table__).where(there).order_by(_E.id)).all()
+        addresses = _over(tx, service_id, months_before(now, months), limit - done)
+        if addresses:  # together: one way through what has no index for it
+            bookings = tx.execute(sa.select(_B.__table__).where(_of(_B, service_id, addresses)).order_by(_B.id)).all()
+            places = tx.execute(sa.select(_E.__table__).where(_of(_E, service_id, addresses)).order_by(_E.id)).all()
             forget_rows(tx, terms, bookings, places, now=now, cause="retention")
-            done += 1
+            done += len(addresses)
         if done >= limit:
             break
     return done
@@ -71,5 +71,5 @@ def _seen(row: Any, service_id: int, last: Any, live: sa.ColumnElement[bool]) ->
     ).where(row.service_id == service_id, row.client_email != "")
 
 
-def _of(row: Any, service_id: int, address: str) -> sa.ColumnElement[bool]:
-    return sa.and_(row.service_id == service_id, sa.func.lower(row.client_email) == address)
+def _of(row: Any, service_id: int, addresses: list[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(row.service_id == service_id, sa.func.lower(row.client_email).in_(addresses))
