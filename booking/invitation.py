@@ -81,8 +81,9 @@ _LINE_ENDS = ("removed", "declined", "expired")
 _FARTHEST = 99  # a place in line farther back than this is not counted
 
 
-def waitlist_mail(entry_id: int, about: About, *, offer_id: int = 0) -> SendMail:
-    """The message that asks for a letter to somebody waiting; offer_id: of ``offer`` and ``offer_expired``."""
+def waitlist_mail(entry_id: int, about: str, *, offer_id: int = 0) -> SendMail:
+    """The message that asks for a letter to somebody waiting. about: an `About`; what follows a colon makes it another
+    one of the same words. offer_id: of ``offer`` and ``offer_expired``."""
     return SendMail(f"entry:{entry_id}", offer_id, about, "client")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import commands, waitlist
+from booking import commands, line_replies, waitlist
 from booking.catalogue import offering_of
 from booking.complete import scope_of
 from booking.errors import NotPossible, TooLate
@@ -49,6 +49,9 @@ def scope_of_fact(tx: Tx, fact: MailFact) -> outbox.Scope:
     else:
         matched = _match(tx, fact)
         row = matched.row if matched is not None else None
+        place = line_replies.place_of(tx, fact) if row is None else None
+        if place is not None:
+            return line_replies.scope_of_place(place)
     return scope_of(row) if row is not None else outbox.Scope()
 
 
@@ -59,7 +62,8 @@ def react(tx: Tx, fact: MailFact, terms: Terms, *, now: datetime, cause: str) ->
         return
     found = _match(tx, fact)
     if found is None:
-        return  # about nothing of ours
+        line_replies.react(tx, fact, terms, now=now, cause=cause)
+        return
     claims.lock_operator(tx, found.row.operator_id)
     found = _match(tx, fact)
     if found is None:

@@ -126,6 +126,13 @@ class WaitlistEntry(Base):
             sqlite_where=sa.text("status = 'waiting'"),
             postgresql_where=sa.text("status = 'waiting'"),
         ),
+        sa.Index(
+            "ix_waitlist_entry_organizer_tag",
+            "organizer_tag",
+            unique=True,
+            sqlite_where=sa.text("organizer_tag <> ''"),
+            postgresql_where=sa.text("organizer_tag <> ''"),
+        ),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     token: Mapped[str] = mapped_column(unique=True)

@@ -1,4 +1,4 @@
-"""A client may want no reminders.
+"""A client may want no reminders; a place in line is found by the address its calendar answers to.
 
 Revision: 2026_11_26_letters
 Before it: 2026_11_26_line
@@ -17,7 +17,16 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("booking", sa.Column("reminders_off", sa.String(), nullable=False, server_default=""))
+    op.create_index(
+        "ix_waitlist_entry_organizer_tag",
+        "waitlist_entry",
+        ["organizer_tag"],
+        unique=True,
+        sqlite_where=sa.text("organizer_tag <> ''"),
+        postgresql_where=sa.text("organizer_tag <> ''"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_waitlist_entry_organizer_tag", "waitlist_entry")
     op.drop_column("booking", "reminders_off")
