@@ -15,7 +15,7 @@ from booking.errors import FieldError, Invalid, NotFound
 from booking.rules import LINK_LIVES_ON, REACH
 from booking.services import LANGUAGES
 from booking.states import Status
-from booking.tables import Booking, Service, TeamMember, WaitlistEntry
+from booking.tables import Booking, Service, TeamMember
 from booking.terms import Terms
 from connectors.model import Period
 from ledger import free_time, timeline
@@ -251,8 +251,7 @@ def line_view(tx: Tx, token: str, *, now: datetime | None = None) -> dict[str, A
 
 def waiting_for(tx: Tx, service_id: int) -> int:
     """How many wait for a service."""
-    query = sa.select(sa.func.count()).where(WaitlistEntry.service_id == service_id, WaitlistEntry.status == "waiting")
-    return int(tx.execute(query).scalar_one())
+    return waitlist.length(tx, service_id)
 
 
 def bookable(listed: Listed) -> list[Start]:

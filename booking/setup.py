@@ -179,16 +179,18 @@ def service(tx: Tx, operator: str, slug: str) -> dict[str, Any]:
     return found
 
 
-def remove_service(tx: Tx, operator: str, slug: str) -> None:
+def remove_service(tx: Tx, operator: str, slug: str, *, now: datetime) -> None:
     """Forget a service that nobody ever booked or waited for. Raises `NotFound`; `NotPossible` for others, which can be
     switched off."""
     service_id = service(tx, operator, slug)["id"]
-    claims.lock_operator(tx, operator_id(tx, operator))
+    owner = operator_id(tx, operator)
+    claims.lock_operator(tx, owner)
     _check_unused(
         tx, Booking.service_id == service_id, WaitlistEntry.service_id == service_id, Slot.service_id == service_id
     )
-    teams.put(tx, service_id, operator_id(tx, operator), [])
-    tx.execute(sa.delete(Service).where(Service.id == service_id))
+    with _line_first(tx, owner, now):  # an opening may have named it
+        teams.put(tx, service_id, owner, [])
+        tx.execute(sa.delete(Service).where(Service.id == service_id))
 
 
 def remove_operator(tx: Tx, slug: str) -> None:

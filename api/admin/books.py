@@ -183,7 +183,7 @@ def remove_service(slug: str, service: str, who: Who, act: Act, if_match: IfMatc
         who.sees(change.owner)
         change.before = setup.service(change.tx, slug, service)
         expect(if_match, change.before)
-        setup.remove_service(change.tx, slug, service)
+        setup.remove_service(change.tx, slug, service, now=change.now)
     return Response(status_code=204)
 
 

@@ -65,6 +65,25 @@ def capacity(desk: Desk) -> Opening:
     return Opening(desk, desk.at(9, 1), lambda: changed(desk, capacity=2), token=token)
 
 
+def full_slot(desk: Desk) -> Opening:
+    desk.open(talk={})
+    desk.book(desk.at(9))
+    return Opening(desk, desk.at(9), lambda: changed(desk, capacity=2))
+
+
+def service_gone(desk: Desk) -> Opening:
+    """An opening that named another service is for each when there is no such service any more."""
+    desk.open(talk={"calendar_openings": True}, walk={"title": "Walk", "calendar_openings": True})
+    with desk.database.transaction() as tx:
+        books.opening(tx, desk.operator_id, calendar_of(desk, tx), desk.at(9), desk.at(11), label="walk")
+
+    def remove() -> None:
+        with desk.database.transaction() as tx:
+            setup.remove_service(tx, "anna", "walk", now=desk.now)
+
+    return Opening(desk, desk.at(9), remove, desk.at(10))
+
+
 def limit(desk: Desk) -> Opening:
     desk.open(talk={"limit_per_day": 1})
     desk.book(desk.at(8))
@@ -196,7 +215,7 @@ def resumed(desk: Desk) -> Opening:
 
 
 OPENINGS = [
-    hours, override, capacity, limit, limit_by_cancelling, buffers, notice, zone, switched_on, horizon, another_day, opening,
+    hours, override, capacity, full_slot, service_gone, limit, limit_by_cancelling, buffers, notice, zone, switched_on, horizon, another_day, opening,
     busy, hold, approval_expired, approval_declined, resumed,
 ]  # fmt: skip
 

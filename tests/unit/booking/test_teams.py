@@ -110,7 +110,7 @@ def test_who_shares_a_service_shares_a_lock_and_nobody_else(anybody: Desk) -> No
         setup.put_service(tx, "anna", "consult", SPEC, now=anybody.now, replace=True)
     assert circles(anybody) == {"anna": None, "ben": 2, "chloe": 2}
     with anybody.database.transaction() as tx:
-        setup.remove_service(tx, "ben", "pair")
+        setup.remove_service(tx, "ben", "pair", now=anybody.now)
     assert set(circles(anybody).values()) == {None}
 
 
