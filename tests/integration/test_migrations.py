@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ import ledger.audit
 import ledger.identity.tables
 import ledger.tables
 import ledger.webhooks
-from ledger.db import Base, Database, open_database
+from booking.tables import LineCount, WaitlistEntry, WishKey, WishShape
+from booking.wishes import keys_of
+from ledger.db import Base, Database, Json, UtcDateTime, open_database
 from ledger.migrate import downgrade, is_current, migrate
 from ledger.tables import Operator, Slot
 from tests.support.books import operator
@@ -143,3 +145,52 @@ def test_the_database_itself_refuses_overlap(empty: Database, now: datetime) -> 
     ):
         with pytest.raises(sa.exc.IntegrityError, match="slot_overlap"), empty.transaction() as tx:
             tx.execute(statement)
+
+
+def test_who_waits_already_is_filed_as_who_joins_now(empty: Database, now: datetime) -> None:
+    migrate(empty, now=now, to="2026_11_26_services")
+    entry = sa.table(
+        "waitlist_entry",
+        *(sa.column(name) for name in ENTRY),
+        *(sa.column(name, UtcDateTime()) for name in ("wish_start", "created_at", "updated_at")),
+        *(sa.column(name, Json) for name in ("answers", "consents")),
+    )
+    common = {"token": "", "operator_id": 1, "service_id": 1, "accept": "auto", "seats": 1, "priority": 0, "weekdays": 127,
+              "between_start": 0, "between_end": 1440, "client_name": "x", "client_email": "x@y", "client_timezone": "UTC",
+              "language": "en", "answers": {}, "created_at": now, "updated_at": now, "status": "waiting", "wish_start": None,
+              "duration_minutes": 0, "consents": {}, "first_date": "2026-11-23", "last_date": "2027-02-02"}  # fmt: skip
+    rows = [
+        {**common, "token": "a"},
+        {**common, "token": "b", "wish_start": now, "priority": 3, "last_date": "2026-11-23"},
+        {**common, "token": "c", "status": "removed"},
+        {**common, "token": "d", "weekdays": 3, "between_start": 570, "between_end": 601, "seats": 2},
+    ]
+    with empty.transaction() as tx:
+        operator_id = operator(tx, now)
+        tx.execute(sa.text("INSERT INTO service (operator_id, slug, spec, active, created_at) VALUES (:o, 's', '{}', true, :n)"),
+                   {"o": operator_id, "n": now.isoformat()})  # fmt: skip
+        for row in rows:
+            tx.execute(sa.insert(entry).values(row))
+    migrate(empty, now=now)
+    with empty.transaction() as tx:
+        filed = set(tx.execute(sa.select(WishKey.entry_id, WishKey.key, WishKey.rank)).all())
+        first, last = date(2026, 11, 23), date(2027, 2, 2)
+        assert {key for entry_id, key, _ in filed if entry_id == 1} == set(keys_of(None, first, last))
+        assert [f for f in filed if f[0] == 2] == [(2, keys_of(now, first, first)[0], -3)]
+        assert {entry_id for entry_id, *_ in filed} == {1, 2, 4}
+        shapes = tx.execute(
+            sa.select(WishShape.weekdays, WishShape.first_hour, WishShape.last_hour, WishShape.seats).order_by(
+                WishShape.id
+            )
+        ).all()
+        assert shapes == [(127, 0, 24, 1), (0, 0, 0, 1), (3, 9, 11, 2)]
+        counted = sa.select(LineCount.priority, LineCount.waiting).where(LineCount.level == 3)
+        assert sorted(tx.execute(counted).all()) == [(0, 2), (3, 1)]
+        tx.execute(sa.update(WaitlistEntry).where(WaitlistEntry.id == 1).values(status="removed"))
+        assert sorted(tx.execute(counted).all()) == [(0, 1), (3, 1)]
+
+
+ENTRY = (
+    "token", "operator_id", "service_id", "status", "accept", "seats", "priority", "first_date", "last_date", "weekdays",
+    "between_start", "between_end", "client_name", "client_email", "client_timezone", "language", "duration_minutes",
+)  # fmt: skip
