@@ -296,6 +296,7 @@ def _changed_row(tx: Tx, wish: Completion, slot_id: int, now: datetime) -> Any:
         # Who was offered this place, because nobody confirmed it, waits again: it is at another time now.
         line.withdraw_offers(tx, Offer.booking_id == row.id, now=now)
         values |= {"status": after(row.status, Happening.MOVE), "revision": row.revision + 1}
+        values["attendance_confirmed_at"] = None  # what they said was about the other time
         if row.status == Status.PENDING:
             values["expires_at"] = min(row.expires_at or slot.starts_at, slot.starts_at)
             if wish.origin is Origin.RESCHEDULED and not freshness.is_fresh(tx, wish.offering, now):

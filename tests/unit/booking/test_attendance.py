@@ -82,6 +82,15 @@ def test_whoever_confirmed_is_not_asked_and_keeps_the_place(desk: Desk) -> None:
     assert desk.place(token)["status"] == "waiting"
 
 
+def test_who_said_so_of_another_time_is_asked_again(desk: Desk) -> None:
+    booking = desk.book(desk.at(11, 1), "kata")
+    confirm(desk, booking)
+    desk.reschedule(booking, desk.at(11, 2), by="operator")
+    desk.now = desk.at(9, 1)
+    desk.work()
+    assert about(desk, booking)[-1] == "attendance"
+
+
 def test_nobody_is_asked_at_night(desk: Desk) -> None:
     booking = desk.book(desk.at(11, 2), "kata")
     desk.now = desk.at(23, 1)  # the workers were away all day
