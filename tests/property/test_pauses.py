@@ -231,7 +231,7 @@ def held(open_ones: list[Paused], days: Days, at: datetime, automation: str, who
 
 # --- the promise ----------------------------------------------------------------------------------------------------
 
-MANY = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+MANY = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 @pytest.mark.timeout(900)

@@ -271,6 +271,6 @@ def _covers(pause: dict[str, Any], row: Any, seats: list[Any]) -> bool:
 
 
 Promises.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 TestPromises = pytest.mark.timeout(900)(Promises.TestCase)

@@ -58,9 +58,9 @@ class RandomDays(RuleBasedStateMachine):
     bookings: ids. places: tokens. proven: slots whose event was proven to be deleted. standing: pause → what it holds.
     """
 
-    @initialize()
-    def open(self) -> None:
-        """A new ledger."""
+    @initialize(begun=st.sampled_from([True, True, False]))
+    def open(self, begun: bool) -> None:
+        """A new ledger. begun: with some people in it."""
         self.folder = Path(tempfile.mkdtemp())
         self.stack = ExitStack()
         self.desk = Desk(self.stack.enter_context(migrated("sqlite", self.folder)))
@@ -80,6 +80,26 @@ class RandomDays(RuleBasedStateMachine):
             # Read only just now, and forever: whether data is fresh is not what these days are about.
             values = {"connection_id": account, "operator_id": owner, "href": "c", "bookings": True}
             self.calendar = tx.execute(sa.insert(Calendar).values(**values).returning(Calendar.id)).scalar_one()
+        if begun:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Somebody is there already, and somebody waits behind them."""
+        seeds = [
+            ("talk", 1, 9, 1),
+            ("group", 1, 10, 2),
+            ("group", 1, 10, 1),
+            ("asked", 2, 9, 1),
+            ("shifting", 2, 10, 1),
+        ]
+        for number, (service, day, hour, seats) in enumerate(seeds):
+            who, start = f"client{number}", self.desk.at(hour, day)
+            self.bookings.append(self.desk.book(start, who, service, seats=seats))
+        for number, accept in ((5, "auto"), (6, "ask")):
+            for service, day, hour in (("talk", 1, 9), ("group", 1, 10)):
+                self.places.append(
+                    self.desk.join(f"client{number}", {"start": self.desk.at(hour, day)}, service, accept)
+                )
 
     def teardown(self) -> None:
         """The folder goes."""
