@@ -54,7 +54,7 @@ def test_what_is_shown_is_what_can_be_booked(desk: Desk, service: str) -> None:
         for minutes in whole.spec.durations:
             wanted = whole.lasting(minutes)
             listed = {s.period.start: s for s in times.starts(tx, wanted, window, desk.now)}
-            assert len(listed) >= 6
+            assert listed
             assert list(listed) == sorted(listed)
             for quarter in range(24 * 4 * 3):
                 moment = desk.at(quarter / 4)
