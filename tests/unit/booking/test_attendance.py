@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from booking import commands, history
+from booking import commands
 from booking.attendance import ASKED
 from booking.errors import Invalid, NotPossible, OfferExpired, SlotTaken
 from booking.services import parse
-from booking.states import Happening
 from booking.tables import Offer
 from ledger import pauses
 from ledger.backoff import NotYet
 from ledger.db import Database
 from ledger.messages import AskAttendance, ReleaseUnconfirmed, SendMail
 from ledger.tables import Seat, Slot
-from tests.support.desk import SPEC, TERMS, Desk
+from tests.support.desk import SPEC, Desk
 
 HOUR = timedelta(hours=1)
 ASKS: dict[str, Any] = {"confirm_attendance_hours": 26, "release_unconfirmed_hours": 4}
@@ -270,29 +269,3 @@ def test_they_are_asked_before_the_place_is_offered() -> None:
     for spec in ({"release_unconfirmed_hours": 4}, {"confirm_attendance_hours": 4, "release_unconfirmed_hours": 4}):
         with pytest.raises(Invalid):
             parse({**SPEC, **spec})
-
-
-# --- history ------------------------------------------------------------------------------------------------------
-
-
-def test_who_missed_too_many_needs_approval_and_is_never_refused(database: Database) -> None:
-    desk = Desk(database).open(talk={}, strict={"approval_after_no_shows": 2})
-    missed = [desk.book(desk.at(hour), "Kata") for hour in (8, 9)]
-    desk.now = desk.at(12)
-
-    def mark(booking: str, what: Happening) -> None:
-        with database.transaction() as tx:
-            commands.mark(tx, TERMS, booking, what, now=desk.now, cause="admin")
-
-    for booking in missed:
-        mark(booking, Happening.NO_SHOW)
-    with database.reading() as tx:
-        assert history.no_shows(tx, desk.operator_id, "KATA+yoga@Example.ORG") == 2
-        assert history.no_shows(tx, desk.operator_id, "kat_@example.org") == 0
-        assert history.no_shows(tx, desk.operator_id + 1, "kata@example.org") == 0
-    again = desk.book(desk.at(8, 1), "kata", "strict")
-    assert (desk.seen(again).status, desk.seen(again).waits_for) == ("pending", "approval")
-    assert desk.seen(desk.book(desk.at(9, 1), "kata")).status == "confirmed"  # the other service doesn't ask
-    assert desk.seen(desk.book(desk.at(10, 1), "katalin", "strict")).status == "confirmed"
-    mark(missed[0], Happening.UNDO_NO_SHOW)
-    assert desk.seen(desk.book(desk.at(11, 1), "kata", "strict")).status == "confirmed"
