@@ -152,23 +152,23 @@ def starts(rules: Rules, window: Period, now: datetime, taken: Taken) -> list[St
     busy = _Times(taken.busy)
     slots = _Times(slot.block for slot in taken.slots if slot.taken > 0)
     own = {slot.period.start: slot for slot in taken.slots if slot.service_id == rules.service_id and slot.taken > 0}
-    full = _limits(rules, own.values())
+    full, limited, several = _limits(rules, own.values()), rules.is_limited, len(rules.lengths) > 1
     found: dict[datetime, Start] = {}
     before, after = rules.buffer_before, rules.duration + rules.buffer_after
     for start in _candidates(rules, earliest, latest, taken.openings):
         at = start.period.start
         if not earliest <= at < latest or busy.hit(at - before, at + after):
             continue
-        shorter = own.get(at)
+        shorter = own.get(at) if several else None
         if shorter is not None and _is_another_length(rules, shorter):
             state = SlotState.HELD if shorter.held else SlotState.FULL
             found[at] = Start(start.period, shorter.capacity, 0, state, shorter.slot_id)
         elif not slots.hit(at - before, at + after):
-            if full(at):
+            if limited and full(at):
                 start = Start(start.period, start.capacity, 0, SlotState.FULL)
             found.setdefault(at, start)
     for at, slot in own.items():
-        if earliest <= at < latest and not _is_another_length(rules, slot):
+        if earliest <= at < latest and not (several and _is_another_length(rules, slot)):
             left = max(0, slot.capacity - slot.taken)
             if left and busy.hit(slot.block.start, slot.block.end):
                 left = 0

@@ -15,7 +15,7 @@ from api.pages import operator as by_key
 from api.pages.service import Posted, instant_of
 from api.signin.pages import private_page
 from api.signin.visits import Visit, deed_of, press_of, visit_of, visitor
-from booking import catalogue, commands, overview, queries
+from booking import commands, overview, queries
 from booking.errors import NotFound
 from booking.states import Happening
 from ledger.availability import SlotState
@@ -95,7 +95,7 @@ def _mine(tx: Tx, visit: Visit, booking_id: str) -> int:
 def _choices(tx: Tx, here: Site, view: dict[str, Any]) -> list[Any]:
     """Free starts of the next four weeks."""
     now = here.now()
-    offering = catalogue.offering_by_id(tx, queries.service_of(tx, view["id"]))
+    offering = queries.offering_of_booking(tx, view["id"])
     today = now.astimezone(ZoneInfo(offering.timezone)).date()
     listed = queries.slots(tx, offering, today, today + timedelta(days=28), offering.timezone, now=now)
     free = [s for s in listed.starts if s.state is SlotState.OPEN and s.seats_left >= view["seats"]]

@@ -9,7 +9,6 @@ from api.deps import Here
 from api.pages.render import page
 from api.pages.service import Posted, known
 from booking import commands, queries, reminders
-from booking.catalogue import offering_by_id
 
 router = APIRouter(include_in_schema=False)
 CAUSE = "client_link"
@@ -23,7 +22,7 @@ def reminders_page(request: Request, language: str, token: str, here: Here, did:
     with here.database.reading() as tx:
         booking_id = commands.id_of(tx, token, now=here.now())
         wanted = reminders.wanted(tx, booking_id)
-        offering = offering_by_id(tx, queries.service_of(tx, booking_id))
+        offering = queries.offering_of_booking(tx, booking_id)
     return page(
         request, "reminders.html", language, headers={"Cache-Control": "no-store"},
         offering=offering, text=offering.spec.text(language), token=token, wanted=wanted, did=did,
