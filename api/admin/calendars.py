@@ -25,15 +25,25 @@ from api.admin.common import (
     expect,
     page,
 )
-from api.admin.shapes import Asked, CalendarOut, CalendarRow, Connected, ConnectionOut, ConnectionRow, Health, Page
+from api.admin.shapes import (
+    Asked,
+    CalendarOut,
+    CalendarRow,
+    Connected,
+    ConnectionOut,
+    ConnectionRow,
+    Health,
+    LinkMade,
+    Page,
+)
 from api.deps import Here
 from api.keys import Caller
 from api.security import Who
 from booking import setup
-from booking.errors import NotFound
+from booking.errors import NotFound, NotPossible
 from connectors.protocol import Credentials
 from ledger.db import Tx
-from sync import accounts, listing, roles
+from sync import accounts, listing, roles, tickets
 
 router = APIRouter()
 
@@ -46,6 +56,14 @@ class ConnectionIn(In):
     url: str = Field(max_length=2000)
     username: str = Field(default="", max_length=300)
     password: str = Field(default="", max_length=1000)
+
+
+class LinkIn(In):
+    """For whom, where, and who is to invite their clients: this service, or the account itself (Google, Microsoft)."""
+
+    operator: str
+    provider: Literal["caldav", "google", "microsoft"]
+    voice: Literal["", "service", "provider"] = ""
 
 
 class ConnectionChange(In):
@@ -101,6 +119,25 @@ def connect(body: ConnectionIn, here: Here, who: Who, act: Act) -> Response:
     connection_id = here.accounts.connect(owner, credentials, now=now, noted=noted)
     with here.database.reading() as tx:
         return answer({"id": connection_id, "calendars": listing.calendars(tx, connection_id=connection_id)}, 201)
+
+
+@router.post("/connections/links", status_code=201, response_model=LinkMade, responses=REFUSALS)
+def make_link(body: LinkIn, here: Here, who: Who, act: Act) -> Response:
+    """A link to give to the operator, good once within a day: they consent there, or type their password, and nobody
+    else learns it."""
+    ours = {"google": here.settings.google_client_id, "microsoft": here.settings.microsoft_client_id}
+    if not ours.get(body.provider, "-"):
+        raise NotPossible(f"this deployment is not registered with {body.provider.title()}")
+    accounts.check_voice(body.provider, body.voice)
+    with act.changing("link.made", "link") as change:
+        change.owner = setup.operator_id(change.tx, body.operator)
+        who.sees(change.owner)
+        flow = tickets.issue(
+            change.tx, operator_id=change.owner, provider=body.provider, voice=body.voice, now=change.now
+        )
+        change.target, change.after = f"link:{flow}", body.model_dump()
+        url = tickets.link(change.tx, here.vault, flow, here.settings.base_url)
+    return answer({"url": url, "expires_at": change.now + tickets.BY_HAND}, 201)
 
 
 @router.get(

@@ -243,6 +243,13 @@ class Connected(BaseModel):
     calendars: list[CalendarRow]
 
 
+class LinkMade(BaseModel):
+    """Where the operator connects their account; this is the only time that it is shown."""
+
+    url: str
+    expires_at: datetime
+
+
 class Asked(BaseModel):
     """The calendar that is read now."""
 

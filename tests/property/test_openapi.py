@@ -73,6 +73,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ROOT}/pauses"): {"scope": "operator:anna", "automations": ["all"]},
     ("POST", f"{ROOT}/reviews/{{review_id}}/approve"): {"choice": ""},
     ("POST", f"{ROOT}/connections"): {"operator": "anna", "provider": "ics", "url": "http://127.0.0.1:9/"},
+    ("POST", f"{ROOT}/connections/links"): {"operator": "anna", "provider": "caldav"},
     ("PATCH", f"{ROOT}/connections/{{connection_id}}"): {"voice": "service"},
     ("PATCH", f"{ROOT}/calendars/{{calendar_id}}"): {"busy": True, "all_day_blocks": False},
     ("POST", f"{ROOT}/webhooks"): {"url": "https://127.0.0.1/y", "operator": "anna", "events": ["booking.booked"]},

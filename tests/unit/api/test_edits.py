@@ -260,3 +260,19 @@ def test_an_operators_key_makes_endpoints_for_its_own_bookings_only(doors: Doors
 
 def test_an_entity_tag_is_that_of_the_content() -> None:
     assert etag_of({"a": 1, "b": 2}) == etag_of({"b": 2, "a": 1}) != etag_of({"a": 1, "b": 3})
+
+
+def test_a_link_lets_the_operator_connect_without_telling_us_the_password(doors: Doors) -> None:
+    made = doors.admin("POST", "/connections/links", json={"operator": "anna", "provider": "caldav"})
+    assert made.status_code == 201
+    assert made.json()["url"].startswith("http://127.0.0.1:8000/connect/caldav?ticket=")
+    assert made.json()["expires_at"] == "2027-01-12T06:00:00Z"
+    ticket = made.json()["url"].partition("ticket=")[2]
+    assert doors.client.get(f"/connect/caldav?ticket={ticket}").status_code == 200
+    (entry,) = doors.admin("GET", "/audit?action=link.made").json()["items"]
+    assert entry["operator"] == "anna"
+    assert ticket not in str(entry)
+    unknown = doors.admin("POST", "/connections/links", json={"operator": "anna", "provider": "google"})
+    assert (unknown.status_code, unknown.json()["code"]) == (409, "not_possible")
+    voice = {"operator": "anna", "provider": "caldav", "voice": "provider"}
+    assert doors.admin("POST", "/connections/links", json=voice).status_code == 409
