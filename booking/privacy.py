@@ -126,7 +126,7 @@ def forget_rows(
     erasure.forget_records(
         tx,
         whose=_whose(bookings, places),
-        answers=[f"answers:{each}" for row in bookings for each in (row.organizer_tag, row.uid)],
+        answers=[line for row in (*bookings, *places) for line in _answer_lines(row)],
         slots=slots,
         needles=_needles(bookings, places),
     )
@@ -198,6 +198,12 @@ def _is(column: Any, email: str) -> sa.ColumnElement[bool]:
 
 def _whose(bookings: Sequence[Any], places: Sequence[Any]) -> list[str]:
     return [*(str(row.id) for row in bookings), *(f"entry:{entry.id}" for entry in places)]
+
+
+def _answer_lines(row: Any) -> list[str]:
+    """Lines of the outbox in which a client's calendar answers: by the tag of the organizer's address, or the UID."""
+    named = (getattr(row, "organizer_tag", ""), getattr(row, "uid", ""))
+    return [f"answers:{each}" for each in named if each]
 
 
 def _address_of(tx: Tx, whose: str) -> str:
@@ -289,6 +295,5 @@ def _deliveries(tx: Tx, whose: str) -> list[dict[str, Any]]:
 def _replies(tx: Tx, booking: Any) -> list[dict[str, Any]]:
     """Answers from their calendar that are still in the outbox, where they stay for two weeks."""
     row = OutboxMessage
-    lines = [f"answers:{booking.organizer_tag}", f"answers:{booking.uid}"]
-    query = sa.select(row.kind, row.body, row.created_at).where(row.line.in_(lines)).order_by(row.id)
+    query = sa.select(row.kind, row.body, row.created_at).where(row.line.in_(_answer_lines(booking))).order_by(row.id)
     return [{"kind": each.kind, "at": each.created_at, **each.body} for each in tx.execute(query)]
