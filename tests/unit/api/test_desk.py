@@ -323,9 +323,7 @@ def test_each_kind_of_review_can_be_read_and_put_away(doors: Doors, kind: str) -
     page = anna.get("/operator/reviews")
     assert page.status_code == 200
     assert "Kata" in page.text
-    assert (
-        anna.post("/operator/reviews/1", act="dismiss").headers["location"].endswith("did=decided")
-    )
+    assert anna.post("/operator/reviews/1", act="dismiss").headers["location"].endswith("did=decided")
     with doors.desk.database.reading() as tx:
         (row,) = reviews.listing(tx, state="dismissed")
     assert row["resolved_by"] == "Anna"
