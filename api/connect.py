@@ -1,6 +1,7 @@
 """Pages by which an operator connects an account: the link, the provider's consent page, the choice of calendars.
 
-Nobody can log in yet, so everything hangs on a link that was issued for one operator (`sync/tickets.py`). Opening it
+Everything hangs on a link that was issued for one operator (`sync/tickets.py`), by mail, by hand or at the desk: a login
+is not needed (ADR 7). Opening it
 changes nothing (mail scanners follow links); its button begins the consent, and a cookie binds that to the browser.
 """
 

@@ -1,4 +1,4 @@
-"""Links by which an operator connects an account, while nobody can log in: signed, expiring, good for one account."""
+"""Links by which an operator connects an account, with or without a login: signed, expiring, good for one account."""
 
 from __future__ import annotations
 
