@@ -76,7 +76,9 @@ def test_every_wrong_field_of_an_operator_is_named(desk: Desk) -> None:
             "timezone",
             "language",
         ]
-        assert wrong(setup.change_operator, tx, "anna", {"timezone": "Mars"}, now=desk.now) == [("timezone", "unknown_timezone")]
+        assert wrong(setup.change_operator, tx, "anna", {"timezone": "Mars"}, now=desk.now) == [
+            ("timezone", "unknown_timezone")
+        ]
         assert setup.operator(tx, "anna")["timezone"] == "UTC"
 
 
