@@ -45,6 +45,7 @@ WHO = st.sampled_from([f"client{n}" for n in range(8)])
 CRASHES = st.lists(st.booleans(), max_size=6)
 AUTOMATIONS = st.lists(st.sampled_from(pauses.AUTOMATIONS), unique=True, min_size=1)
 GROUP = {"capacity": 3, "waitlist": {"offer_minutes": 30, "auto_lead_minutes": 120}}
+SAYS = st.sampled_from([PartStat.DECLINED, PartStat.DECLINED, PartStat.ACCEPTED, PartStat.TENTATIVE])
 ASKS = {"confirm_attendance_hours": 30, "release_unconfirmed_hours": 24}
 
 _bookings = precondition(lambda self: self.bookings)
@@ -184,15 +185,19 @@ class RandomDays(RuleBasedStateMachine):
         assert len(self.everything()["outbox_message"]) == len(before)
 
     @_bookings
-    @rule(data=st.data(), day=DAYS, hour=HOURS, by=st.sampled_from(["client", "client", "operator"]))
-    def reschedule(self, data: st.DataObject, day: int, hour: int, by: str) -> None:
-        """Another time; the same booking and UID."""
+    @rule(
+        data=st.data(), day=DAYS, hour=HOURS, by=st.sampled_from(["client", "client", "operator"]), back=st.booleans()
+    )
+    def reschedule(self, data: st.DataObject, day: int, hour: int, by: str, back: bool) -> None:
+        """Another time; the same booking and UID. back: and then rather the old one."""
         booking = data.draw(st.sampled_from(self.bookings))
-        before = self.desk.seen(booking)
-        self.attempt(self.desk.reschedule, booking, self.desk.at(hour, day), by)
-        after = self.desk.seen(booking)
-        assert after.uid == before.uid
-        assert after.revision == before.revision + (after.starts_at != before.starts_at)
+        first = self.desk.seen(booking)
+        for start in (self.desk.at(hour, day), first.starts_at) if back else (self.desk.at(hour, day),):
+            before = self.desk.seen(booking)
+            self.attempt(self.desk.reschedule, booking, start, by)
+            after = self.desk.seen(booking)
+            assert after.uid == first.uid
+            assert after.revision == before.revision + (after.starts_at != before.starts_at)
 
     @_bookings
     @rule(data=st.data(), accept=st.booleans())
@@ -239,7 +244,7 @@ class RandomDays(RuleBasedStateMachine):
     @_bookings
     @rule(
         data=st.data(),
-        says=st.sampled_from([PartStat.DECLINED, PartStat.ACCEPTED, PartStat.TENTATIVE]),
+        says=SAYS,
         crash=st.booleans(),
     )
     def calendar_answers(self, data: st.DataObject, says: PartStat, crash: bool) -> None:
