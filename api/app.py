@@ -50,7 +50,7 @@ def _doors() -> FastAPI:
         version="1",
         description=DESCRIPTION,
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
+        docs_url=None,  # `api/pages/reference.py` shows it without scripts from elsewhere
         redoc_url=None,
         dependencies=[Depends(rates.limited)],
     )
