@@ -74,6 +74,7 @@ def restore_from(file: Annotated[Path, typer.Argument(metavar="FILE", exists=Tru
             rows = backup.restore(world.database, file, now=world.clock(), progress=bar("rows"))
         with world.database.transaction() as tx:
             unknown = Rotation(world.vault).all_broken(tx)
+            record(world, tx, "backup.restored", "backup", after={"rows": rows})
     out.print(f"{rows} rows restored.")
     if unknown:
         fail(f"{unknown} secrets can't be opened with this SECRET_KEY: put the old one back, or connect again", 1)
@@ -107,10 +108,11 @@ def doctor(
             show(rows, as_json, ["kind", "operator", "about", "detail", "plan"])
         else:
             out.print("All is well.")
-        remedies = [f.remedy for f in found if f.remedy is not None] if repair else []
-        for remedy in remedies:
+        remedies = [(f.remedy, str(f.kind)) for f in found if f.remedy is not None] if repair else []
+        for remedy, kind in remedies:
             with world.database.transaction() as tx:
                 remedy(tx, now)
+                record(world, tx, "finding.repaired", f"finding:{kind}")
     if remedies:
         err.print(f"{len(remedies)} asked for; the running service does it. Look again in a minute.")
     if len(found) > len(remedies):
