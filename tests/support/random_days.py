@@ -252,6 +252,7 @@ class RandomDays(RuleBasedStateMachine):
         booking = data.draw(st.sampled_from(self.bookings))
         if self.desk.seen(booking).status == "confirmed":
             self.take_mail(answer(self._invitation(booking), says, at=self.desk.now, client=Client.APPLE), crash)
+            self.perhaps_at_once(data)
 
     @_bookings
     @rule(data=st.data(), day=DAYS, hour=HOURS, crash=st.booleans())
@@ -265,6 +266,12 @@ class RandomDays(RuleBasedStateMachine):
 
     def _invitation(self, booking: str) -> bytes:
         return self.post.letter(booking)
+
+    def perhaps_at_once(self, data: st.DataObject) -> None:
+        """The workers may be quick."""
+        if data.draw(st.booleans(), label="at once"):
+            self.desk.work()
+            self._learn_of_promoted()
 
     def take_mail(self, raw: bytes, crash: bool) -> None:
         """The mailbox hands a mail over, and again if we crash before the commit."""
@@ -376,6 +383,7 @@ class RandomDays(RuleBasedStateMachine):
             event = tx.execute(sa.select(SlotEvent.__table__).where(SlotEvent.slot_id == slot_id)).one_or_none()
             if event is not None and event.wanted and event.state != "gone":
                 act(tx, event)
+        self.perhaps_at_once(data)
 
     @_bookings
     @rule(data=st.data())
