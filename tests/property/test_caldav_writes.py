@@ -115,9 +115,7 @@ def test_each_write_fault(account: Account, fault: str, step: str, times: int) -
 
 
 plans = st.lists(
-    st.tuples(
-        st.sampled_from(QUICK), st.sampled_from(["GET", "PUT", "DELETE"]), st.integers(1, 4), st.integers(1, 3)
-    ),
+    st.tuples(st.sampled_from(QUICK), st.sampled_from(["GET", "PUT", "DELETE"]), st.integers(1, 4), st.integers(1, 3)),
     max_size=4,
 )
 
