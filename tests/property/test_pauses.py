@@ -12,9 +12,8 @@ Wherever time allows it. It doesn't where somebody acts on what they could see o
 
 The days below keep clear of exactly these: each start is the matter of one change, those who wait wish for one start
 (or for any, where all promotion is paused or none), a jump of the clock comes before everything else, and reminders of
-what is changed afterwards are not compared. What was
-broken to see it red: `pauses.holding` without one of its scopes, `_keep` left out of `seats_freed` or its message
-scoped to another slot, `PromoteWaitlist` without automation, `resume` that leaves its items, `discard` of everything.
+what is changed afterwards are not compared. Seen red with `_keep` left out of `seats_freed`, with a `resume` that leaves
+its items, and with a `discard` of everything.
 """
 
 from __future__ import annotations

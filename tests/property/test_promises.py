@@ -7,7 +7,7 @@ changes of the product:
 * P2: `Database.transaction` that commits what an exception left.
 * P3: SendMail's key without its revision (a revision is told to nobody); a second mail about the same.
 * P4: `replies.record` that forgets the cursor.
-* P5: `facts.report_missing` that tells booking instead of asking for a look.
+* P5: `facts.report_missing` that reports a deletion instead of asking for a look.
 * P6: `complete` without `refresh_event`, without `CompleteBooking`.
 * P7: `seats_freed` that gives nothing; an offer whose seats are somebody else's.
 * P8: `event_words` with the client as a guest though the service is the voice.
