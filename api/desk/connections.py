@@ -5,12 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api.deps import Here
+from api.deps import Here, Site
 from api.desk.common import NOTHING, attempt, back, operators
 from api.signin.pages import PRIVATE, private_page, providers_of
-from api.signin.visits import Deed, Signed
+from api.signin.visits import Deed, Press, Signed
 from booking import setup
 from booking.errors import NotFound
+from ledger import audit
 from ledger.db import Tx
 from sync import listing, tickets
 from sync.roles import ask_for_pull
@@ -40,11 +41,8 @@ def reconnect(connection_id: int, here: Here, press: Deed) -> Response:
         row = next((r for r in rows if r["id"] == connection_id), None)
         if row is None or row["provider"] not in tickets.PROVIDERS:
             raise NotFound(NOTHING)
-        flow = tickets.issue(
-            tx, operator_id=setup.operator_id(tx, row["operator"]), provider=row["provider"], connection_id=connection_id,
-            now=here.now(),
-        )  # fmt: skip
-        return RedirectResponse(tickets.link(tx, here.vault, flow, ""), 303, PRIVATE)
+        owner = setup.operator_id(tx, row["operator"])
+        return _to_the_provider(tx, here, press, owner, row["provider"], connection_id)
 
 
 @router.post("/connections")
@@ -56,8 +54,7 @@ def connect(here: Here, press: Deed) -> Response:
     with here.database.transaction() as tx:
         owner = setup.operator_id(tx, form.get("operator", ""))
         press.visit.who.sees(owner)
-        flow = tickets.issue(tx, operator_id=owner, provider=form["provider"], now=here.now())
-        return RedirectResponse(tickets.link(tx, here.vault, flow, ""), 303, PRIVATE)
+        return _to_the_provider(tx, here, press, owner, form["provider"])
 
 
 @router.post("/calendars/{calendar_id}/pull")
@@ -75,3 +72,13 @@ def pull(calendar_id: int, here: Here, press: Deed) -> Response:
 
     problem = attempt(here, press, "calendar.pulled", f"calendar:{calendar_id}", do)
     return back(visit, "connections", problem, did="asked")
+
+
+def _to_the_provider(
+    tx: Tx, here: Site, press: Press, owner: int, provider: str, connection_id: int | None = None
+) -> Response:
+    """To a page of ours where the account is connected; on the record as any other link."""
+    now = here.now()
+    flow = tickets.issue(tx, operator_id=owner, provider=provider, connection_id=connection_id, now=now)
+    audit.record(tx, press.actor, "link.made", f"link:{flow}", now=now, operator_id=owner, after={"provider": provider})
+    return RedirectResponse(tickets.link(tx, here.vault, flow, ""), 303, PRIVATE)

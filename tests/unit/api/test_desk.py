@@ -410,7 +410,9 @@ def test_an_account_is_connected_again_by_a_button(doors: Doors) -> None:
     anna.get("/operator/connections")
     assert anna.post("/operator/connections", operator="anna", provider="ics").status_code == 404
     with doors.desk.database.reading() as tx:
+        made = [row for row in audit.listing(tx, kind="user") if row["action"] == "link.made"]
         number = tx.execute(sa.select(Calendar.id)).scalar_one()
+    assert [(row["actor"], row["operator"]) for row in made] == [("Anna", "anna")] * 2
     assert anna.post(f"/operator/calendars/{number}/pull").status_code == 303
     assert anna.post("/operator/calendars/99/pull").status_code == 404
     with doors.desk.database.reading() as tx:
