@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from booking import freshness, turns
 from booking.catalogue import Offering, offering_of
 from booking.complete import Completion, Origin, complete, scope_of, tell
-from booking.invitation import About
+from booking.invitation import ASKED_ON_A_PAGE, About
 from booking.states import Status
 from booking.tables import Booking
 from booking.terms import Terms
@@ -99,7 +99,7 @@ def _say_no(tx: Tx, row: Any, period: Period, *, now: datetime, cause: str) -> N
         tx, "counter", key, now=now, operator_id=row.operator_id, slot_id=row.slot_id, booking_id=row.id, detail=detail
     )
     review_id = tx.execute(sa.select(Review.id).where(Review.key == key)).scalar_one()
-    reviews.resolve(tx, review_id, state="dismissed", by="calendar", now=now)
+    reviews.resolve(tx, review_id, state="dismissed", by=ASKED_ON_A_PAGE, now=now)
     timeline.note(
         tx, row.id, row.operator_id, "other_time_declined", now=now, cause=cause, start=period.start.isoformat()
     )

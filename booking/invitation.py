@@ -76,6 +76,8 @@ _TELLS_OF: dict[About, tuple[Status, ...]] = {
     About.NO_SHOW: (Status.NO_SHOW,),
     About.REVIEW: tuple(Status),
 }
+ASKED_ON_A_PAGE = "calendar"
+"""Who answers a review of a time that was asked for on a page: fresh data, not a person."""
 _REVIEWS = {About.PROPOSAL: "move", About.COUNTER: "counter", About.COUNTER_DECLINED: "counter"}
 _LINE_ENDS = ("removed", "declined", "expired")
 _FARTHEST = 99  # a place in line farther back than this is not counted
@@ -175,9 +177,9 @@ def _booked(tx: Tx, about: About, row: Any, message: SendMail, now: datetime) ->
         return None
     if about is About.ATTENDANCE and row.attendance_confirmed_at is not None:
         return None
-    proposed = None
+    proposed, named = None, message.about.partition(":")[2]
     if about in _REVIEWS:
-        proposed = _proposed(tx, about, row, message.about.partition(":")[2])
+        proposed = _proposed(tx, about, row, named)
         if proposed is None:
             return None
     offering = offering_of(tx, row)
@@ -197,24 +199,30 @@ def _booked(tx: Tx, about: About, row: Any, message: SendMail, now: datetime) ->
         proposed=proposed,
         answers=row.answers,
         reason=row.reason if about is About.CANCELLED_BY_CLIENT else "",
-        method=_method(tx, about, row) if message.audience == "client" else None,
+        method=_method(tx, about, row, named) if message.audience == "client" else None,
         native=invites and row.voice != "service",
         joins=row.status == Status.CONFIRMED,
         changeable=_changeable(offering, row.starts_at, now),
         attendance_confirmed=row.attendance_confirmed_at is not None,
-        asks=message.about.partition(":")[2] if about is About.REVIEW else "",
+        asks=named if about is About.REVIEW else "",
         no_shows=history.no_shows(tx, row.operator_id, row.client_email) if message.audience == "operator" else 0,
     )
 
 
-def _method(tx: Tx, about: About, row: Any) -> str | None:
+def _method(tx: Tx, about: About, row: Any, named: str) -> str | None:
     if row.voice != "service":
         return None
     if about in _CONFIRMS:
         return "REQUEST"
     if about is About.COUNTER_DECLINED:
-        return "DECLINECOUNTER"
+        return "DECLINECOUNTER" if _was_countered(tx, named) else None
     return "CANCEL" if about in _ENDS and _was_invited(tx, row.id, f"entry:{row.waitlist_entry_id}") else None
+
+
+def _was_countered(tx: Tx, named: str) -> bool:
+    """Did the client's calendar ask for the other time? What was asked for on a page is answered in words alone."""
+    by = tx.execute(sa.select(Review.resolved_by).where(Review.id == int(named or 0))).scalar()
+    return by != ASKED_ON_A_PAGE
 
 
 def _was_invited(tx: Tx, *names: str) -> bool:

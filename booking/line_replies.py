@@ -25,7 +25,10 @@ def place_of(tx: Tx, fact: MailFact) -> Any:
     """The place in line that an answer proves to be about, or None."""
     if not fact.tag:
         return None
-    query = sa.select(WaitlistEntry.__table__).where(WaitlistEntry.organizer_tag == fact.tag)
+    query = sa.select(WaitlistEntry.__table__).where(
+        WaitlistEntry.organizer_tag == fact.tag,
+        WaitlistEntry.organizer_tag != "",  # SQLite goes by a partial index only if asked in its words
+    )
     entry = tx.execute(query).one_or_none()
     uid = str(getattr(fact, "uid", ""))
     if entry is None or not hmac.compare_digest(entry.uid.encode(), uid.encode()):

@@ -20,6 +20,7 @@ from ledger.tables import Calendar, Seat, Slot, SlotEvent
 from tests.support import books
 from tests.support.desk import TERMS, Desk
 from tests.support.doors import Doors
+from tests.support.post import Post
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -198,6 +199,9 @@ def test_a_time_that_is_taken_after_all_leaves_everything_and_is_told(
     ]
     decide(desk, booked)
     assert mails(desk, booked) == ["booked", "counter_declined"]
+    asked = desk.messages(SendMail, booking_id=booked, audience="client")[-1].about  # type: ignore[attr-defined]
+    raw = Post(desk).letter(booked, asked)
+    assert b"text/calendar" not in raw, "their calendar has asked nothing"
 
 
 def test_another_wish_takes_the_place_of_the_first(desk: Desk, work: Work) -> None:
