@@ -52,7 +52,7 @@ def page(
     site = request.app.state.site
     tracker = tracker_on(request, template)
     policy = allowed(HEADERS["Content-Security-Policy"], tracker)
-    own = {"Content-Security-Policy": policy, **({"Vary": "Cookie"} if tracker else {})}
+    own = {"Content-Security-Policy": policy, "Vary": "Cookie, Sec-Fetch-Dest" if tracker else "Sec-Fetch-Dest"}
     text = (
         templates()
         .get_template(template)
@@ -64,6 +64,7 @@ def page(
             elsewhere=_elsewhere(request, language),
             demo=site.demo,
             tracker=tracker,
+            framed=request.headers.get("sec-fetch-dest") == "iframe",  # then it tells its height to `embed.js`
             **values,
         )
     )

@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from api.deps import Here
-from api.pages import booking, consent, line, reference, reminders, service
+from api.pages import booking, consent, embed, line, reference, reminders, service
 from api.pages.render import STATIC, language_of, page
 from booking import errors, queries
 from booking.i18n import LANGUAGES
@@ -49,6 +49,7 @@ def install(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(consent.router)
     app.include_router(reference.router)
+    app.include_router(embed.router)
     app.include_router(booking.router)
     app.include_router(reminders.router)
     app.include_router(line.router)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,13 @@ pytestmark = [
         CHROMIUM is None and os.environ.get("BROWSER") != "required", reason="no Chromium; `make browser` asks for one"
     ),
 ]
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    """Files of a folder, without a word on the terminal."""
+
+    def log_message(self, *said: object) -> None:
+        """Nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +80,28 @@ def test_a_visitor_books_moves_and_cancels(anna: Practice, tab: object, request:
     tab.get_by_role("button", name="Cancel my appointment").click()  # type: ignore[attr-defined]
     tab.get_by_text("Your appointment is cancelled.").wait_for()  # type: ignore[attr-defined]
     wait_until(lambda: [m.method for m in anna.service.mails(f"{who}@example.org")] == ["REQUEST", "REQUEST", "CANCEL"])
+
+
+def test_a_visitor_books_inside_somebody_elses_site(anna: Practice, chromium: object, tmp_path: Path) -> None:
+    """From another origin, in a frame that takes the height of what is in it."""
+    embed = f'<script src="{anna.service.url}/embed.js" data-service="anna/consultation" data-language="en"></script>'
+    (tmp_path / "index.html").write_text(f"<!doctype html><html lang=en><title>Practice</title><p>Hello.</p>{embed}")
+    handler = partial(QuietFiles, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        page = chromium.new_page(viewport={"width": 800, "height": 700})  # type: ignore[attr-defined]
+        page.goto(f"http://localhost:{site.server_port}/")
+        frame = page.frame_locator("iframe")
+        frame.locator("a.choice:not(.full)").nth(2).click()
+        frame.get_by_label("Your name").fill("Frida")
+        frame.get_by_label("Your mail address").fill("frida@example.org")
+        frame.get_by_role("button", name="Book this time").click()
+        frame.get_by_text("Confirmed").first.wait_for()
+        inner = page.frames[1].evaluate("document.documentElement.offsetHeight")
+        page.wait_for_function(f"Math.abs(document.querySelector('iframe').offsetHeight - {inner}) < 3")
+        page.close()
+        site.shutdown()
+    wait_until(lambda: [m.method for m in anna.service.mails("frida@example.org")] == ["REQUEST"])
 
 
 def test_a_month_needs_few_requests_and_bytes(anna: Practice, chromium: object) -> None:

@@ -85,7 +85,7 @@ def test_after_a_yes_there_is_the_one_script(doors: Doors, path: str) -> None:
     }
     assert policy["script-src"] == f"'self' {HOST}"
     assert all("unsafe" not in value for value in policy.values())
-    assert page.headers["vary"] == "Cookie"
+    assert page.headers["vary"].split(", ") == ["Cookie", "Sec-Fetch-Dest"]
 
 
 def test_a_no_is_kept_and_loads_nothing(doors: Doors) -> None:
