@@ -275,6 +275,14 @@ class ServiceSpec(_Strict):
             price=own.price or self.price,
         )
 
+    def speaks(self, language: str, operator_language: str) -> str:
+        """The language that title and description are in for a reader of ``language``: theirs, or that of the main texts,
+        which is the operator's own, English where there are texts for the operator's apart."""
+        own = self.texts.get(language, Texts())
+        if own.title and (own.description or not self.description):
+            return language
+        return "en" if operator_language in self.texts else operator_language
+
     def to_json(self) -> dict[str, Any]:
         """As stored, and as the admin API shows it."""
         return self.model_dump(mode="json")

@@ -126,3 +126,23 @@ def test_words_of_days_and_states(doors: Doors) -> None:
     assert next(n for n, _ in weekdays("en")) in (1, 7)
     assert happening("booked", "hu") != "booked"
     assert happening("something_new", "hu") == "something new"
+
+
+def test_words_in_another_language_say_so(sqlite: Database) -> None:
+    client = open_doors(sqlite, talk={"texts": {"de": {"title": "Gespräch"}}}).client
+    note = "in another language"
+    own, theirs = client.get("/de/anna/talk").text, client.get("/fr/anna/talk").text
+    assert '<h1 lang="de"><bdi>Gespräch' in own
+    assert '<h1 lang="en">' in theirs
+    assert "dans une autre langue : English" in theirs
+    assert note not in client.get("/en/anna/talk").text
+    assert "Sprache: English" not in own
+
+
+@pytest.mark.parametrize("path", ["/", "/en/anna", "/en/anna/talk", "/en/anna/talk?wait=any"])
+def test_no_page_has_a_script_in_it(doors: Doors, path: str) -> None:
+    answer = doors.client.get(path)
+    rules = answer.headers["content-security-policy"]
+    assert "script-src 'self'" in rules
+    assert "unsafe" not in rules
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|javascript:", answer.text)

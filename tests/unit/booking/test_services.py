@@ -157,3 +157,23 @@ def test_unknown_languages_are_named() -> None:
     with pytest.raises(Invalid) as error:
         parse({"title": "Talk", "languages": ["hu", "xx"]})
     assert [e.field for e in error.value.errors] == ["languages"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "operator", "reader", "spoken"),
+    [
+        ({}, "de", "de", "de"),
+        ({}, "de", "fr", "de"),
+        ({"hu": {"title": "Konzultáció"}}, "hu", "hu", "hu"),
+        ({"hu": {"title": "Konzultáció"}}, "hu", "fr", "en"),
+        ({"fr": {"description": "Cinquante minutes"}}, "en", "fr", "en"),
+        ({"fr": {"title": "Entretien", "description": "Cinquante minutes"}}, "en", "fr", "fr"),
+    ],
+)
+def test_the_language_of_the_words_is_known(texts: dict[str, Any], operator: str, reader: str, spoken: str) -> None:
+    assert parse({"title": "Talk", "texts": texts}).speaks(reader, operator) == spoken
+
+
+def test_a_title_without_its_description_is_half_translated() -> None:
+    spec = parse({"title": "Talk", "description": "Fifty minutes", "texts": {"fr": {"title": "Entretien"}}})
+    assert spec.speaks("fr", "en") == "en"
