@@ -137,12 +137,16 @@ def _mine(tx: Tx, who: Caller, pause_id: int) -> None:
 
 
 def _owner(tx: Tx, row: dict[str, Any]) -> int | None:
+    """None for the global scope, and for what is no longer there: such a pause is the admins' to end."""
     if row["scope"] == "global":
         return None
     if row["scope"] == "operator":
         return int(row["target"])
-    if row["scope"] == "service":
-        return setup.owner_of_service(tx, int(row["target"]))
-    if row["scope"] == "slot":
-        return setup.owner_of_slot(tx, int(row["target"]))
+    try:
+        if row["scope"] == "service":
+            return setup.owner_of_service(tx, int(row["target"]))
+        if row["scope"] == "slot":
+            return setup.owner_of_slot(tx, int(row["target"]))
+    except NotFound:
+        return None
     return overview.owner_of_booking(tx, row["target"])

@@ -15,7 +15,7 @@ from booking.errors import FieldError, Invalid, NotFound, NotPossible
 from booking.rules import client_of
 from booking.services import ServiceSpec, parse
 from booking.tables import Booking, Service, WaitlistEntry
-from ledger import claims
+from ledger import claims, pauses
 from ledger.db import Tx
 from ledger.tables import Operator, Slot
 
@@ -191,15 +191,18 @@ def remove_service(tx: Tx, operator: str, slug: str, *, now: datetime) -> None:
     with _line_first(tx, owner, now):  # an opening may have named it
         teams.put(tx, service_id, owner, [])
         tx.execute(sa.delete(Service).where(Service.id == service_id))
+    pauses.end_of(tx, "service", [service_id], now=now)
 
 
-def remove_operator(tx: Tx, slug: str) -> None:
-    """Forget an operator whom nobody ever booked or waited for, with services and connections. Raises as
+def remove_operator(tx: Tx, slug: str, *, now: datetime) -> None:
+    """Forget an operator whom nobody ever booked or waited for, with services, connections and pauses. Raises as
     `remove_service`."""
     owner = operator_id(tx, slug)
     claims.lock_operator(tx, owner)
     _check_unused(tx, Booking.operator_id == owner, WaitlistEntry.operator_id == owner, Slot.operator_id == owner)
     mates = teams.circle_of(tx, owner) - {owner}
+    pauses.end_of(tx, "service", [each["id"] for each in services(tx, slug)], now=now)
+    pauses.end_of(tx, "operator", [owner], now=now)
     tx.execute(sa.delete(Operator).where(Operator.id == owner))
     teams.draw_circles(tx, mates)
 

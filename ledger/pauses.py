@@ -59,6 +59,13 @@ def resume(tx: Tx, pause_id: int, *, now: datetime) -> bool:
     return ended.rowcount == 1
 
 
+def end_of(tx: Tx, scope: str, targets: Sequence[int], *, now: datetime) -> None:
+    """End the pauses of what is being removed: nothing else may fall under them, should it ever get the same id."""
+    wanted = (Pause.scope == scope, Pause.target.in_([str(each) for each in targets]), Pause.ended_at.is_(None))
+    for pause_id in tx.execute(sa.select(Pause.id).where(*wanted)).scalars().all():
+        resume(tx, pause_id, now=now)
+
+
 def is_paused(
     tx: Tx,
     automation: str,

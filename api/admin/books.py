@@ -117,7 +117,7 @@ def remove_operator(slug: str, who: Who, act: Act, if_match: IfMatch = "") -> Re
         who.must_be_admin()
         change.before = setup.operator(change.tx, slug)
         expect(if_match, change.before)
-        setup.remove_operator(change.tx, slug)
+        setup.remove_operator(change.tx, slug, now=change.now)
     return Response(status_code=204)
 
 

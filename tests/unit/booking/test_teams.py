@@ -116,7 +116,7 @@ def test_who_shares_a_service_shares_a_lock_and_nobody_else(anybody: Desk) -> No
 
 def test_a_member_who_is_removed_leaves_the_others_whole(anybody: Desk) -> None:
     with anybody.database.transaction() as tx:
-        setup.remove_operator(tx, "ben")
+        setup.remove_operator(tx, "ben", now=anybody.now)
     assert circles(anybody) == {"anna": 1, "chloe": 1}
     anybody.book(anybody.at(9), service="consult")
 
