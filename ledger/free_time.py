@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from connectors.model import Period
 from ledger import outbox
 from ledger.availability import OpenPeriod, Taken, TakenSlot
-from ledger.claims import ROOM, NotLocked, is_ours
+from ledger.claims import NotLocked, is_ours
 from ledger.db import Tx
 from ledger.messages import TimeFreed
 from ledger.tables import Busy, Calendar, Opening, Seat, Slot, Turn
@@ -76,27 +76,28 @@ def _closed(tx: Tx, operator_id: int) -> Turns:
 def _slots(tx: Tx, operator_id: int, window: Period, now: datetime, *, keep_expired: bool) -> list[TakenSlot]:
     live = Seat.seats if keep_expired else sa.case((Seat.expires_at <= now, 0), else_=Seat.seats)
     held = sa.case((sa.and_(Seat.holder.not_like("booking:%"), live > 0), Seat.seats), else_=0)
-    leader = sa.func.coalesce(Slot.leader_id, Slot.id)  # whose seats count, where it takes several people's time
+    led = sa.orm.aliased(Slot)  # whose seats count, where it takes several people's time; else the same slot
     query = (
         sa.select(
-            leader.label("id"),
+            led.id,
             Slot.service_id,
             Slot.starts_at,
             Slot.ends_at,
             Slot.block_start,
             Slot.block_end,
-            ROOM.label("capacity"),
+            sa.func.coalesce(led.ceiling, led.capacity).label("capacity"),
             sa.func.sum(live).label("taken"),
             sa.func.sum(held).label("held"),
         )
-        .join(Seat, Seat.slot_id == leader)
+        .join(led, led.id == sa.func.coalesce(Slot.leader_id, Slot.id))
+        .join(Seat, Seat.slot_id == led.id)
         .where(
             Slot.operator_id == operator_id,
             Slot.taken > 0,
             Slot.block_end > window.start,
             Slot.block_start < window.end,
         )
-        .group_by(Slot.id)
+        .group_by(Slot.id, led.id)
     )
     return [
         TakenSlot(
