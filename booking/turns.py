@@ -41,14 +41,18 @@ _E = WaitlistEntry
 def seats_freed(tx: Tx, terms: Terms, freed: Sequence[Freed], *, now: datetime, cause: str) -> None:
     """Seats came free: to the line at once, or kept from strangers while promotion is paused (P10)."""
     for each in freed:
-        if each.period.start <= now:
+        begun = each.period.start <= now
+        if each.block.end <= now or (begun and each.left):
             continue
         scope = _scope_of(each)
         if pauses.is_paused(
             tx, "promote", now=now, operator_id=scope.operator_id, service_id=scope.service_id, slot_id=scope.slot_id,
             booking_id=scope.booking_id,
         ):  # fmt: skip
-            _keep(tx, each, scope, now=now, cause=cause)
+            if begun:
+                _close_rest(tx, each, now=now, cause=cause)
+            else:
+                _keep(tx, each, scope, now=now, cause=cause)
         else:
             serve(tx, terms, each.people, [each.block], first=each.service_id, now=now, cause=cause)
 
@@ -131,7 +135,21 @@ def _somebody_fits(tx: Tx, offering: Offering, windows: Iterable[Period], now: d
     return any(_next_pair(tx, offering, window, now) is not None for window in windows)
 
 
-def _next_pair(tx: Tx, offering: Offering, window: Period, now: datetime) -> tuple[Offering, Start, Any] | None:
+def first_served(
+    tx: Tx, people: Iterable[int], periods: Iterable[Period], *, now: datetime, first: int | None = None, leaving: int = 0
+) -> Any:  # fmt: skip
+    """Whom `serve` would give something first, if the slot `leaving` were free: their place in line, or None. Only looks."""
+    spans = [p for p in availability.merged(periods) if p.end > now]
+    for offering in line.waiting_lines(tx, people, first=first):
+        for window in _windows(offering, spans):
+            if (found := _next_pair(tx, offering, window, now, leaving=leaving)) is not None:
+                return found[2]
+    return None
+
+
+def _next_pair(
+    tx: Tx, offering: Offering, window: Period, now: datetime, *, leaving: int = 0
+) -> tuple[Offering, Start, Any] | None:
     """The earliest free start in the window that somebody waits for, with whom and how long, and the first in line whom
     it fits. Of several lengths or members of a team at that start: what the first in line wants. With a limit it is the
     day or week that is scarce: there what the first in line wants of all starts."""
@@ -140,7 +158,7 @@ def _next_pair(tx: Tx, offering: Offering, window: Period, now: datetime) -> tup
         return None
     listed: dict[datetime, list[tuple[Offering, Start]]] = {}
     for each in _variants(offering):
-        for start in times.starts(tx, each, ahead, now, for_the_line=True):
+        for start in times.starts(tx, each, ahead, now, for_the_line=True, leaving=leaving):
             if start.state is SlotState.OPEN and start.period.start > now:
                 listed.setdefault(start.period.start, []).append((each, start))
     lists = [[pair for at in sorted(listed) for pair in listed[at]]] if offering.rules.is_limited else []
@@ -185,6 +203,7 @@ def _give(tx: Tx, terms: Terms, offering: Offering, start: Start, entry: Any, *,
         seats=entry.seats,
         now=now,
         mates=offering.mates,
+        join=start.slot_id,
     )
     if slot_id is None:  # it was free a statement ago, under the operator's lock
         raise RuntimeError("a free start could not be claimed")
@@ -276,6 +295,13 @@ def _keep(tx: Tx, freed: Freed, scope: outbox.Scope, *, now: datetime, cause: st
         )  # fmt: skip
 
 
+def _close_rest(tx: Tx, freed: Freed, *, now: datetime, cause: str) -> None:
+    """What has begun can be given to nobody, but there may be room for something else in what is left of its time."""
+    for operator_id in freed.people:
+        free_time.close(tx, operator_id, Period(now, freed.block.end))
+    free_time.ask_for_turn(tx, freed.operator_id, now=now, cause=cause)
+
+
 # --- when time opens ----------------------------------------------------------------------------------------------
 
 Shown = Mapping[int, Mapping[datetime, int]]
@@ -313,6 +339,26 @@ def close_opened(tx: Tx, operator_id: int, before: Shown, *, now: datetime, caus
         free_time.ask_for_turn(tx, operator_id, now=now, cause=cause)
 
 
+def first_in_turn(tx: Tx, operator_id: int, *, now: datetime) -> Any:
+    """Whom `take_turn` would give something first: their place in line, or None. Only looks."""
+    due = free_time.turns(tx, operator_id)
+    spans = [p for p in availability.merged(due.time) if p.end > now]
+    for offering in line.waiting_lines(tx, [operator_id]):
+        for window in (*_windows(offering, spans), *_own(offering, due, now)):
+            if (found := _next_pair(tx, offering, window, now)) is not None:
+                return found[2]
+    return None
+
+
+def _own(offering: Offering, due: free_time.Turns, now: datetime) -> list[Period]:
+    """What only this line waits for: starts that opened, and what its horizon has moved on to."""
+    seen, until = dict(due.seen), now + offering.rules.horizon
+    own = [period for service_id, period in due.starts if service_id == offering.service_id]
+    if offering.service_id in seen and seen[offering.service_id] < until:
+        own.append(Period(seen[offering.service_id], until))
+    return own
+
+
 def take_turn(tx: Tx, terms: Terms, operator_id: int, *, now: datetime, cause: str) -> None:
     """Serve the line with all that was freed, opened or came into sight, then open it for everybody.
 
@@ -326,9 +372,7 @@ def take_turn(tx: Tx, terms: Terms, operator_id: int, *, now: datetime, cause: s
     spans = [p for p in availability.merged(due.time) if p.end > now]
     served, time_held, held = 0, False, set()
     for offering in line.waiting_lines(tx, [operator_id]):
-        own = [period for service_id, period in due.starts if service_id == offering.service_id]
-        if offering.service_id in seen and seen[offering.service_id] < now + offering.rules.horizon:
-            own.append(Period(seen[offering.service_id], now + offering.rules.horizon))
+        own = _own(offering, due, now)
         common = [] if time_held else list(_windows(offering, spans))
         if not _is_paused(tx, offering, now):
             served += _serve_line(tx, terms, offering, [*common, *own], now=now, cause=cause)

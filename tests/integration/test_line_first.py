@@ -12,7 +12,7 @@ from ledger import pauses
 from ledger.backoff import NotYet
 from ledger.db import Database
 from ledger.messages import ExpireHold, ExpireOffer, RemoteCancellation, RemoteMove, TimeFreed
-from ledger.tables import Busy, Seat, Slot, SlotEvent
+from ledger.tables import Busy, Seat, Slot, SlotEvent, Turn
 from tests.support import books
 from tests.support.desk import SPEC, TERMS, Desk
 
@@ -134,3 +134,56 @@ def test_freed_time_stays_closed_while_a_service_that_waits_for_it_is_paused(dat
         pauses.resume(tx, pause, now=desk.now)
     desk.say(TimeFreed(desk.operator_id))
     assert desk.place(token)["status"] == "promoted"
+
+
+def begun(database: Database, *, paused: bool) -> tuple[Desk, str, str, int]:
+    """A long appointment five minutes after its start, and somebody who waits for an hour of its rest."""
+    desk = Desk(database).open(long={"duration_minutes": 180}, walk={})
+    booking = desk.book(desk.at(8), service="long")
+    token = desk.join("imre", {"start": desk.at(10)}, service="walk")
+    desk.now = desk.at(8) + timedelta(minutes=5)
+    with database.transaction() as tx:
+        pause = pauses.pause(
+            tx, scope="global", target="", automations=["promote"] if paused else ["push"], now=desk.now
+        )
+    return desk, booking, token, pause
+
+
+def test_the_rest_of_what_had_begun_goes_to_the_line(database: Database) -> None:
+    desk, booking, token, _ = begun(database, paused=False)
+    desk.cancel(booking, by="operator")
+    assert desk.place(token)["status"] in ("promoted", "offered")
+    assert desk.starts("walk") == [desk.at(9), desk.at(11), *desk.starts("walk")[2:]]
+
+
+def test_the_rest_of_what_was_dragged_away_goes_to_the_line(database: Database) -> None:
+    desk, _, token, _ = begun(database, paused=False)
+    with database.reading() as tx:
+        event = tx.execute(sa.select(SlotEvent.__table__)).one()
+    desk.say(RemoteMove(event.id, event.slot_id, event.version, desk.at(8, 1), desk.at(11, 1)))
+    assert desk.place(token)["status"] in ("promoted", "offered")
+
+
+def test_the_rest_of_what_had_begun_stays_closed_during_a_pause(database: Database) -> None:
+    desk, booking, token, pause = begun(database, paused=True)
+    desk.cancel(booking, by="operator")
+    desk.work()
+    assert desk.place(token)["status"] == "waiting"
+    assert not {desk.at(9), desk.at(10)} & set(desk.starts("walk"))
+    with database.transaction() as tx:
+        pauses.resume(tx, pause, now=desk.now)
+    desk.work()
+    assert desk.place(token)["status"] in ("promoted", "offered")
+    assert desk.at(9) in desk.starts("walk")
+
+
+def test_a_seat_of_a_class_that_has_begun_is_nobodys(database: Database) -> None:
+    desk = Desk(database).open(talk={"capacity": 2})
+    gone = desk.book(desk.at(8))
+    desk.book(desk.at(8), "eva")
+    desk.now = desk.at(8.5)
+    with database.transaction() as tx:
+        pauses.pause(tx, scope="global", target="", automations=["promote"], now=desk.now)
+    desk.cancel(gone, by="operator")
+    with database.reading() as tx:
+        assert tx.execute(sa.select(sa.func.count()).select_from(Turn)).scalar_one() == 0
