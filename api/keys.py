@@ -125,6 +125,13 @@ def revoke_token(tx: Tx, token_id: int, *, now: datetime) -> None:
     tx.execute(sa.update(ApiToken).where(ApiToken.id == token_id, ApiToken.revoked_at.is_(None)).values(revoked_at=now))
 
 
+def revoke_tokens_of(tx: Tx, slug: str, *, now: datetime) -> None:
+    """What opened this operator's door opens no later one's of the same slug. For the transaction that removes them."""
+    row = ApiToken
+    theirs = (row.scope == f"operator:{slug}", row.revoked_at.is_(None))
+    tx.execute(sa.update(row).where(*theirs).values(revoked_at=now))
+
+
 def _hash(token: str) -> str:
     # A random token of 256 bits needs no slow hash.
     return hashlib.sha256(token.encode()).hexdigest()

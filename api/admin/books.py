@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from api import keys
 from api.admin.common import (
     EDITS,
     FINDING,
@@ -118,6 +119,7 @@ def remove_operator(slug: str, who: Who, act: Act, if_match: IfMatch = "") -> Re
         change.before = setup.operator(change.tx, slug)
         expect(if_match, change.before)
         setup.remove_operator(change.tx, slug, now=change.now)
+        keys.revoke_tokens_of(change.tx, slug, now=change.now)
     return Response(status_code=204)
 
 

@@ -61,3 +61,11 @@ def test_a_pause_of_what_is_gone_is_the_admins_and_in_nobodys_way(doors: Doors, 
     assert doors.admin("DELETE", f"/pauses/{gone}", token=anna).status_code in (403, 404)
     assert doors.admin("DELETE", f"/pauses/{gone}").status_code == 200
     assert in_force(doors) == []
+
+
+def test_a_key_opens_no_later_operators_door(doors: Doors) -> None:
+    key, annas = doors.token("operator:ben"), doors.token("operator:anna")
+    assert doors.admin("DELETE", "/operators/ben", token=doors.token("admin")).status_code == 204
+    assert doors.admin("POST", "/operators", json=BEN).status_code == 201
+    assert doors.admin("GET", "/operators", token=key).status_code == 401
+    assert doors.admin("GET", "/operators", token=annas).status_code == 200
