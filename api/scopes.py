@@ -26,6 +26,7 @@ _MEANS = {
     "RemindBooking": "would remind this client",
     "AskAttendance": "would ask this client whether they come",
     "ReleaseUnconfirmed": "would offer a place that nobody confirmed to the line",
+    "AskWhoCame": "would ask the operator whether the client came",
     "NoShowTagged": "would mark or unmark a no-show",
 }
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import attendance, changes, freshness, times, waitlist
+from booking import attendance, changes, freshness, missed, times, waitlist
 from booking.catalogue import Offering, member_of, offering, offering_of
 from booking.complete import Completion, Origin, complete, scope_of
 from booking.ending import end
@@ -321,9 +321,9 @@ def turn_down(
 
 
 def mark(tx: Tx, terms: Terms, booking_id: str, happening: Happening, *, now: datetime, cause: str) -> None:
-    """``COMPLETE``, ``NO_SHOW`` or ``UNDO_NO_SHOW``. Repeating is a no-op. Raises `NotPossible`, also for a no-show at
-    what hasn't begun."""
-    row, _ = _locked(tx, terms, booking_id, now=now, cause=cause)
+    """``COMPLETE``, ``NO_SHOW`` or ``UNDO_NO_SHOW``. Repeating is a no-op. A no-show is told to the client after
+    `missed.UNDONE_WITHIN`. Raises `NotPossible`, also for a no-show at what hasn't begun."""
+    row, wanted = _locked(tx, terms, booking_id, now=now, cause=cause)
     aims = {Happening.COMPLETE: Status.COMPLETED, Happening.NO_SHOW: Status.NO_SHOW}
     if row.status == aims.get(happening):
         return
@@ -334,6 +334,10 @@ def mark(tx: Tx, terms: Terms, booking_id: str, happening: Happening, *, now: da
         status = Status.COMPLETED
     tx.execute(sa.update(Booking).where(Booking.id == row.id).values(status=status, updated_at=now))
     timeline.note(tx, row.id, row.operator_id, happening.value, now=now, cause=cause)
+    if happening is Happening.NO_SHOW:
+        missed.tell_client(tx, row, wanted.spec, now=now, cause=cause)
+    elif happening is Happening.UNDO_NO_SHOW:
+        missed.take_back(tx, row, now=now)
 
 
 def confirm_attendance(tx: Tx, booking_id: str, *, now: datetime, cause: str) -> None:

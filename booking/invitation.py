@@ -5,7 +5,8 @@ When a letter is out of date (`mail_for` then gives None; a newer message says w
 * the booking, the place in line or the offer is gone;
 * the booking has a newer revision than the message;
 * its status is not the one the letter tells of: "confirmed" to a cancelled one, "pending" to an approved one, a
-  reminder of a completed one; its client wants no reminders any more, or has said already that they come;
+  reminder of a completed one; its client wants no reminders any more, or has said already that they come; a no-show
+  was taken back, also where it was marked again: that is another letter;
 * a proposal is no longer open, an offer no longer waits for its answer.
 
 When a calendar object goes with it (RFC 5546; PROVIDERS D5, D6):
@@ -34,7 +35,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import history, reminders
+from booking import history, missed, reminders
 from booking.catalogue import Offering, offering_of, offering_waited_for
 from booking.client_letter import ClientLetter
 from booking.client_words import client_body
@@ -178,6 +179,8 @@ def _booked(tx: Tx, about: About, row: Any, message: SendMail, now: datetime) ->
     if about is About.ATTENDANCE and row.attendance_confirmed_at is not None:
         return None
     proposed, named = None, message.about.partition(":")[2]
+    if about is About.NO_SHOW and named and named != missed.newest_mark(tx, row.id):
+        return None
     if about in _REVIEWS:
         proposed = _proposed(tx, about, row, named)
         if proposed is None:

@@ -16,6 +16,7 @@ from booking import (
     commands,
     freshness,
     judgement,
+    missed,
     openings,
     privacy,
     reminders,
@@ -36,6 +37,7 @@ from ledger.backoff import NotYet
 from ledger.db import Tx
 from ledger.messages import (
     AskAttendance,
+    AskWhoCame,
     CapacityChanged,
     CompleteBooking,
     DecidePending,
@@ -283,6 +285,12 @@ def _(message: CompleteBooking, tx: Tx, terms: Terms, now: datetime, cause: str)
     if row is None or row.revision != message.revision or row.status != Status.CONFIRMED:
         return
     commands.mark(tx, terms, row.id, Happening.COMPLETE, now=now, cause="time")
+    missed.ask_later(tx, row, now=now)
+
+
+@_react.register
+def _(message: AskWhoCame, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
+    missed.ask(tx, message, now=now, cause=cause)
 
 
 def _locked_event(tx: Tx, slot_event_id: int) -> Any:

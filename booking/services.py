@@ -119,7 +119,9 @@ class ServiceSpec(_Strict):
     day unless it has an override. team: slugs of the operators who do it, ``any`` one of them or ``all`` together; empty:
     whose service it is. reminder_hours: before the start, 0 for none. confirm_attendance_hours: ask then whether
     they come; release_unconfirmed_hours: offer the place of who hasn't answered to those who wait; both before the start,
-    0 for never. approval_after_no_shows: who missed so many needs approval, 0 for nobody. conference: a Meet or Teams link with each booking,
+    0 for never. approval_after_no_shows: who missed so many needs approval, 0 for nobody.
+    no_show_mail: who is marked as a no-show is written to. ask_who_came: the operator is asked after each appointment
+    whether the client came. conference: a Meet or Teams link with each booking,
     where the operator's account invites the clients itself (P8). names_in_event: who comes to a group stands in its event.
     """
 
@@ -142,6 +144,8 @@ class ServiceSpec(_Strict):
     confirm_attendance_hours: int = Field(default=0, ge=0, le=720)
     release_unconfirmed_hours: int = Field(default=0, ge=0, le=720)
     approval_after_no_shows: int = Field(default=0, ge=0, le=100)
+    no_show_mail: bool = True
+    ask_who_came: bool = False
     retention_months: int = Field(default=24, ge=1, le=1200)
     operator_moves: Literal["follow", "propose"] = "follow"
     cancellation_grace_seconds: int = Field(default=60, ge=0, le=86_400)

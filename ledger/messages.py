@@ -13,24 +13,8 @@ from functools import cache
 from hashlib import sha256
 from typing import Any, ClassVar, get_type_hints
 
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """Base of all. The fields are the body; they are JSON values or instants."""
-
-    merges: ClassVar[bool] = False
-    automation: ClassVar[str] = ""
-
-    @property
-    def key(self) -> str:
-        """Deterministic: the kind and every field."""
-        return ":".join([type(self).__name__, *(_text(getattr(self, f.name)) for f in fields(self))])
-
-    @property
-    def line(self) -> str:
-        """By default nobody waits for anybody."""
-        return self.key
-
+from ledger.message import Message as Message
+from ledger.message import text
 
 # --- commands to sync -------------------------------------------------------------------------------------------
 
@@ -229,7 +213,7 @@ class MailFact(Message):
     @property
     def key(self) -> str:
         """As for all, but hashed: it may hold what people wrote, and is as long as they like."""
-        said = chr(31).join(_text(getattr(self, f.name)) for f in fields(self))
+        said = chr(31).join(text(getattr(self, f.name)) for f in fields(self))
         return f"{type(self).__name__}:{sha256(said.encode()).hexdigest()}"
 
 
@@ -376,6 +360,15 @@ class ReleaseUnconfirmed(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class AskWhoCame(Message):
+    """The appointment is over: ask the operator whether the client came; the revision that has taken place."""
+
+    booking_id: str
+    revision: int
+    automation: ClassVar[str] = "no_show"
+
+
+@dataclass(frozen=True, slots=True)
 class SendMail(Message):
     """One mail to one person about one revision. audience: ``client`` or ``operator``. about: which message it is; what
     follows a colon makes it another one of the same words.
@@ -450,7 +443,7 @@ KINDS: dict[str, type[Message]] = {
         GuestDeclined, GuestAccepted, NoShowTagged, HoursClosed, TimeFreed,
         ClientReply, ClientDeclined, ClientCounter, ClientRefresh, MailBounced,
         PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, AskAttendance,
-        ReleaseUnconfirmed, SendMail,
+        ReleaseUnconfirmed, AskWhoCame, SendMail,
         CapacityChanged, ForgetClient,
         SendWebhook, CatchUpWebhook,
     )
@@ -472,7 +465,3 @@ def from_body(kind: str, body: dict[str, Any]) -> Message:
 @cache
 def _instants(kind: str) -> frozenset[str]:
     return frozenset(name for name, hint in get_type_hints(KINDS[kind]).items() if hint is datetime)
-
-
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
