@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -52,6 +53,22 @@ class Endpoints:
 
 SaveSecret = Callable[[str], None]
 """Called with the new secret whenever a provider rotates it (OAuth refresh)."""
+
+
+class Turns(Protocol):
+    """A connector's turns among all that call its account, in whatever process: where a provider bounds them."""
+
+    def __call__(self) -> AbstractContextManager[object]:
+        """Opened around each call. May raise `Throttled`; nothing was sent then."""
+        ...
+
+    def close(self) -> None:
+        """The last call was made; idempotent."""
+        ...
+
+
+TakeTurns = Callable[[str, int], Turns]
+"""``(account, at_once)``: the account in the provider's words, and how many calls it may have under way."""
 
 
 class Connector(Protocol):

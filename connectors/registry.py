@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import cast
 
 from connectors.errors import Refused
-from connectors.protocol import Connector, Credentials, Endpoints, SaveSecret
+from connectors.protocol import Connector, Credentials, Endpoints, SaveSecret, TakeTurns
 
 PROVIDERS = {
     "caldav": ("connectors.caldav.connector", "CalDavConnector"),
@@ -19,18 +19,28 @@ PROVIDERS = {
     "memory": ("connectors.memory", "MemoryConnector"),
 }
 """Where each provider's class is; all are made by ``Class(credentials, endpoints, save_secret)``."""
+BOUNDED = frozenset({"microsoft"})
+"""Those that bound how many calls one account may have under way; their classes want ``take_turns``, too."""
 
 
-def open_connector(credentials: Credentials, endpoints: Endpoints, save_secret: SaveSecret | None = None) -> Connector:
+def open_connector(
+    credentials: Credentials,
+    endpoints: Endpoints,
+    save_secret: SaveSecret | None = None,
+    take_turns: TakeTurns | None = None,
+) -> Connector:
     """The connector of an account; nothing is sent yet. Close it, or use it as a context manager.
 
-    save_secret: see `SaveSecret`. Raises `Refused` for an unknown provider.
+    save_secret: see `SaveSecret`. take_turns: see `Turns`; without it only this process's calls are counted. Raises
+    `Refused` for an unknown provider.
     """
     try:
         module, name = PROVIDERS[credentials.provider]
     except KeyError:
         raise Refused(f"there is no provider {credentials.provider!r}") from None
-    return cast(Connector, getattr(import_module(module), name)(credentials, endpoints, save_secret or _forget))
+    more = {"take_turns": take_turns} if credentials.provider in BOUNDED else {}
+    made = getattr(import_module(module), name)(credentials, endpoints, save_secret or _forget, **more)
+    return cast(Connector, made)
 
 
 def _forget(secret: str) -> None:

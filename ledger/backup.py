@@ -87,7 +87,7 @@ def _save(tx: Tx, archive: zipfile.ZipFile, now: datetime, progress: Progress | 
     there = set(sa.inspect(tx).get_table_names()) - {"alembic_version"}
     if not revision or there != {table.name for table in known}:
         raise BackupError("the database has not the tables of this version; run `slotledger migrate` first")
-    known = [table for table in known if not table.info.get("derived")]  # the database's triggers keep those
+    known = [t for t in known if not t.info.get("derived")]  # the database's triggers keep those, or they run out
     counts = {t.name: tx.execute(sa.select(sa.func.count()).select_from(t)).scalar_one() for t in known}
     total, done = sum(counts.values()), 0
     for table in known:

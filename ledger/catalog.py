@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from ledger.db import Base
 
-_MODULES = ("ledger.tables", "ledger.webhooks", "ledger.audit", "ledger.identity.tables")
+_MODULES = ("ledger.tables", "ledger.webhooks", "ledger.audit", "ledger.identity.tables", "ledger.places")
 
 
 def tables() -> list[sa.Table]:

@@ -17,6 +17,7 @@ from ledger import outbox, reviews
 from ledger.claims import lock_operator
 from ledger.db import Database, Tx
 from ledger.messages import PullCalendar
+from ledger.places import Places
 from ledger.tables import Calendar, Connection, Operator, OutboxMessage, Review, SlotEvent
 from ledger.vault import Vault
 from sync import hints, roles, tickets
@@ -42,6 +43,7 @@ class Accounts:
         self.vault = vault
         self.endpoints = endpoints
         self.hooks = hooks
+        self._turns = Places(database).turns
 
     def connect(
         self,
@@ -62,7 +64,7 @@ class Accounts:
         """
         check_voice(credentials.provider, voice)
         secrets = [credentials.secret]
-        with open_connector(credentials, self.endpoints, secrets.append) as connector:
+        with open_connector(credentials, self.endpoints, secrets.append, self._turns) as connector:
             listed = list(connector.calendars())
             found = [(calendar, examine(connector, calendar, write=False)) for calendar in listed]
         with self.database.transaction() as tx:
@@ -97,7 +99,7 @@ class Accounts:
             with self.database.transaction() as tx:
                 tx.execute(sa.update(Connection).where(Connection.id == connection_id).values(secret=sealed))
 
-        return open_connector(credentials, self.endpoints, save)
+        return open_connector(credentials, self.endpoints, save, self._turns)
 
     def assign(
         self,

@@ -16,7 +16,7 @@ from connectors.errors import BadAnswer, Conflict, Gone, Refused, ServerFault
 from connectors.microsoft import delta as graph_delta
 from connectors.microsoft import events as graph_events
 from connectors.microsoft import subscriptions as graph_subscriptions
-from connectors.microsoft.graph import Answer, Gate, GraphClient, Limiter, Row, open_http, query, segment
+from connectors.microsoft.graph import PER_MAILBOX, Answer, Gate, GraphClient, Row, open_http, query, segment
 from connectors.microsoft.mailbox import Mailbox
 from connectors.microsoft.oauth import TokenCache
 from connectors.model import (
@@ -34,7 +34,7 @@ from connectors.model import (
     SyncToken,
     Written,
 )
-from connectors.protocol import Channel, Credentials, Endpoints, SaveSecret
+from connectors.protocol import Channel, Credentials, Endpoints, SaveSecret, TakeTurns
 
 _DAY = timedelta(days=1)
 _MOMENT = timedelta(seconds=2)
@@ -44,7 +44,7 @@ _REPEATS = 3
 class MicrosoftConnector:
     """One Microsoft account. ``credentials.secret``: the serialized MSAL cache.
 
-    limiter: opened around each call, beside the limit of three calls a mailbox that holds in this process.
+    take_turns: shares the three calls a mailbox may have under way with other processes.
     """
 
     provider = "microsoft"
@@ -55,7 +55,7 @@ class MicrosoftConnector:
         endpoints: Endpoints,
         save_secret: SaveSecret,
         *,
-        limiter: Limiter | None = None,
+        take_turns: TakeTurns | None = None,
         timeout: float = 30.0,
     ) -> None:
         self._http = open_http(endpoints, timeout=timeout)
@@ -64,7 +64,9 @@ class MicrosoftConnector:
         except BaseException:
             self._http.close()
             raise
-        self._client = GraphClient(self._http, tokens, Gate(tokens.account, limiter))
+        turns = None if take_turns is None else take_turns(f"{self.provider}:{tokens.account}", PER_MAILBOX)
+        self._gate = Gate(tokens.account, turns)
+        self._client = GraphClient(self._http, tokens, self._gate)
         self._mailbox = Mailbox(self._client)
 
     def __enter__(self) -> MicrosoftConnector:
@@ -74,8 +76,9 @@ class MicrosoftConnector:
         self.close()
 
     def close(self) -> None:
-        """Close connections; idempotent."""
+        """Close connections, and let others have their turn; idempotent."""
         self._http.close()
+        self._gate.close()
 
     def calendars(self) -> Sequence[Calendar]:
         """Every calendar of the mailbox; their zones aren't known (see `Mailbox.calendars`)."""

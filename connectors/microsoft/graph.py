@@ -10,7 +10,7 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -33,7 +33,7 @@ from connectors.errors import (
     Throttled,
     Unreachable,
 )
-from connectors.protocol import Endpoints
+from connectors.protocol import Endpoints, Turns
 
 GRAPH = "https://graph.microsoft.com"
 """Where Graph lives; every link in a sync token carries this host."""
@@ -46,15 +46,14 @@ PREFER = 'IdType="ImmutableId", outlook.timezone="UTC", odata.maxpagesize=100'
 BATCH_LIMIT = 20
 """Graph refuses more requests in one ``$batch``."""
 PER_MAILBOX = 3
-"""Calls at the same time; Outlook throttles the fifth of one app and mailbox."""
+"""Calls at the same time; Outlook throttles the fifth of one app and mailbox. One below: a call whose answer we gave up
+waiting for may still be counted there."""
 
 _MAX_BYTES = 64 * 1024 * 1024
 _GATE_PATIENCE = 120.0
 
 Row = dict[str, Any]
 """One JSON object of Graph."""
-Limiter = Callable[[], AbstractContextManager[object]]
-"""Opened around each call; lets several processes share the mailbox's allowance."""
 
 
 class Tokens(Protocol):
@@ -112,22 +111,32 @@ _gates_lock = threading.Lock()
 
 
 class Gate:
-    """At most `PER_MAILBOX` calls at a time for one account in this process. Raises `Throttled` after two minutes."""
+    """At most `PER_MAILBOX` calls at a time for one account: in this process, and by `turns` in all of them.
 
-    def __init__(self, account: str, limiter: Limiter | None = None) -> None:
+    Raises `Throttled` after two minutes.
+    """
+
+    def __init__(self, account: str, turns: Turns | None = None) -> None:
         with _gates_lock:
             self._semaphore = _gates.setdefault(account, threading.BoundedSemaphore(PER_MAILBOX))
-        self._limiter = limiter
+        self._turns = turns
 
     def run(self, call: Callable[[], Answer]) -> Answer:
         """Make one call when there is room."""
+        # The turn first: it may be kept between calls, and whoever keeps one must never wait for those who wait for it.
+        with nullcontext() if self._turns is None else self._turns():
+            return self._run(call)
+
+    def close(self) -> None:
+        """No more calls; idempotent."""
+        if self._turns is not None:
+            self._turns.close()
+
+    def _run(self, call: Callable[[], Answer]) -> Answer:
         if not self._semaphore.acquire(timeout=_GATE_PATIENCE):
             raise Throttled("too many calls to this mailbox at once", retry_after=5.0)
         try:
-            if self._limiter is None:
-                return call()
-            with self._limiter():
-                return call()
+            return call()
         finally:
             self._semaphore.release()
 

@@ -18,6 +18,7 @@ import api.tables
 import booking.tables
 import ledger.audit
 import ledger.identity.tables
+import ledger.places
 import ledger.tables
 import ledger.webhooks
 from booking.tables import LineCount, WaitlistEntry, WishKey, WishShape
@@ -30,7 +31,9 @@ from tests.support.databases import postgres_url
 
 ROOT = Path(__file__).parents[2]
 # Each fills the metadata.
-KNOWN = (api.tables, booking.tables, ledger.audit, ledger.identity.tables, ledger.tables, ledger.webhooks)
+KNOWN = (
+    api.tables, booking.tables, ledger.audit, ledger.identity.tables, ledger.places, ledger.tables, ledger.webhooks,
+)  # fmt: skip
 
 
 def revisions() -> list[str]:

@@ -158,13 +158,17 @@ def test_an_update_in_a_race_is_a_conflict(world: MicrosoftWorld, connector: Mic
     first = connector.create(world.calendar, ENTRY, quirks=NONE)
     calls = itertools.count(1)
 
-    @contextmanager
-    def meanwhile() -> Iterator[None]:
-        if next(calls) == 3:  # read, listed, and now written: somebody is faster
-            world.control.set_fields(first.href, {"importance": "high"})
-        yield
+    class Meanwhile:
+        @contextmanager
+        def __call__(self) -> Iterator[None]:
+            if next(calls) == 3:  # read, listed, and now written: somebody is faster
+                world.control.set_fields(first.href, {"importance": "high"})
+            yield
 
-    racing = world.connect_with(world.control.grant(CLIENT_ID), limiter=meanwhile)
+        def close(self) -> None:
+            pass
+
+    racing = world.connect_with(world.control.grant(CLIENT_ID), take_turns=lambda _account, _at_once: Meanwhile())
     with pytest.raises(Conflict):
         racing.update(world.calendar, LATER, first.href, first.etag, quirks=NONE)
     assert event(world, first.href)["start"]["dateTime"].startswith("2027-03-01T10:00")

@@ -246,20 +246,26 @@ def test_never_more_than_three_at_once_for_one_mailbox(world: MicrosoftWorld) ->
     assert 1 < world.control.most_at_once() <= 3
 
 
-def test_the_limiter_is_opened_around_each_call(world: MicrosoftWorld) -> None:
+def test_a_turn_is_opened_around_each_call_and_closed_once(world: MicrosoftWorld) -> None:
     seen: list[str] = []
 
-    @contextmanager
-    def limiter() -> Iterator[None]:
-        seen.append("in")
-        yield
-        seen.append("out")
+    class Turns:
+        @contextmanager
+        def __call__(self) -> Iterator[None]:
+            seen.append("in")
+            yield
+            seen.append("out")
 
+        def close(self) -> None:
+            seen.append("closed")
+
+    gate = Gate("limited", Turns())
     with open_http(world.endpoints) as http:
-        client = GraphClient(http, Token(world.token()), Gate("limited", limiter))
+        client = GraphClient(http, Token(world.token()), gate)
         client.get("/me")
         client.get("/me")
-    assert seen == ["in", "out"] * 2
+    gate.close()
+    assert seen == ["in", "out"] * 2 + ["closed"]
 
 
 def test_every_call_says_what_it_wants(world: MicrosoftWorld) -> None:
