@@ -15,7 +15,7 @@ from booking.errors import FieldError, Invalid, NotFound, NotPossible
 from booking.rules import client_of
 from booking.services import ServiceSpec, parse
 from booking.tables import Booking, Service, WaitlistEntry
-from ledger import claims, pauses
+from ledger import claims, pauses, webhooks
 from ledger.db import Tx
 from ledger.tables import Operator, Slot
 
@@ -203,6 +203,8 @@ def remove_operator(tx: Tx, slug: str, *, now: datetime) -> None:
     mates = teams.circle_of(tx, owner) - {owner}
     pauses.end_of(tx, "service", [each["id"] for each in services(tx, slug)], now=now)
     pauses.end_of(tx, "operator", [owner], now=now)
+    for each in webhooks.listing(tx, operator_id=owner):
+        webhooks.remove(tx, each["id"])
     tx.execute(sa.delete(Operator).where(Operator.id == owner))
     teams.draw_circles(tx, mates)
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from ledger import signatures
 from ledger.db import Base, Json, Tx
 from ledger.sealed import Sealed
-from ledger.tables import Id, Operator
+from ledger.tables import Id, Operator, OutboxMessage
 from ledger.vault import Vault
 
 OVERLAP = timedelta(hours=24)
@@ -106,7 +106,11 @@ def keys(vault: Vault, row: Any, *, now: datetime) -> list[str]:
 
 
 def remove(tx: Tx, webhook_id: int) -> None:
-    """Forget it; what was still to be sent to it has nothing to do any more."""
+    """Forget it, and what was queued for it with its keys: SQLite gives an id again, and the next endpoint of this one
+    must neither hear what was for it nor lack what it has heard. An attempt that runs ends as it ends."""
+    message = OutboxMessage
+    theirs = sa.or_(message.line.startswith(f"webhook:{webhook_id}:"), message.line == f"catch-up:{webhook_id}")
+    tx.execute(sa.delete(message).where(theirs, message.state != "running"))
     tx.execute(sa.delete(Webhook).where(Webhook.id == webhook_id))
 
 

@@ -36,7 +36,7 @@ def send_webhook(world: World, leased: Leased) -> None:
     with world.database.transaction() as tx:
         row = webhooks.row_of(tx, asked.webhook_id)
         event = timeline.event(tx, asked.entry_id)
-        if row is None or row.state not in ("active", "replaying") or event is None:
+        if row is None or row.state not in ("active", "replaying") or event is None or not _is_its(row, leased):
             outbox.settle(tx, leased, now=now)
             return
         wait = webhook_feed.may_try(tx, row, now=now)
@@ -55,6 +55,12 @@ def send_webhook(world: World, leased: Leased) -> None:
         webhook_feed.note_success(tx, asked.webhook_id, now=now)
         outbox.settle(tx, leased, now=now)
     observe.log.debug(Event.WEBHOOK_SENT, webhook=asked.webhook_id, entry=asked.entry_id)
+
+
+def _is_its(row: Any, leased: Leased) -> bool:
+    """Was this queued for this very endpoint, and not for an earlier one of the same id?"""
+    theirs = row.operator_id is None or leased.scope.operator_id == row.operator_id
+    return theirs and leased.created_at >= row.created_at
 
 
 def catch_up_webhook(world: World, tx: Tx, leased: Leased) -> None:
