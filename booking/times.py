@@ -17,12 +17,17 @@ from ledger.db import Tx
 from ledger.tables import Slot
 
 
-def starts(tx: Tx, offering: Offering, window: Period, now: datetime, *, for_the_line: bool = False) -> list[Start]:
+def starts(
+    tx: Tx, offering: Offering, window: Period, now: datetime, *, for_the_line: bool = False, leaving: int = 0
+) -> list[Start]:
     """Every start in the window, as `ledger.availability.starts` lists them; of a team the best that any member has.
 
-    for_the_line: as the people waiting see it; the service's notice is for strangers.
+    for_the_line: as the people waiting see it; the service's notice is for strangers. leaving: a slot that doesn't stand
+    in the way, because it is given up for it.
     """
-    lists = [_starts_of(tx, each, window, now, for_the_line) for each in offering.choices or (offering,)]
+    lists = [
+        _starts_of(tx, each, window, now, for_the_line, leaving=leaving) for each in offering.choices or (offering,)
+    ]
     return lists[0] if len(lists) == 1 else availability.best_of(lists)
 
 
