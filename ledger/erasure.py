@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from connectors import mention
 from ledger import catalog
 from ledger.db import Base, Tx
 from ledger.outbox import LIVE
@@ -25,6 +26,7 @@ _OWNERS = frozenset({
 """Tables that speak of those who run the practice; if one of them is a client too, they stay who they are."""
 _FREE = frozenset({"reason", "comment", "diagnostic", "reply", "text", "note"})
 """Keys of what people write."""
+_WHO = ("client_name", "client_email")
 _CHUNK = 500
 _LIVE: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{state}'") for state in LIVE]  # as the partial index says it
 
@@ -42,16 +44,25 @@ def tidied(value: Any, needles: Collection[str]) -> Any:
 
 
 def without(value: Any, needles: Collection[str]) -> Any:
-    """A text or JSON value with every needle cut out, whatever its case."""
+    """A text or JSON value with every needle cut out, whatever its case; whole words and whole addresses only.
+
+    So somebody else whose name or address holds a needle stays who they are. needles: case-folded.
+    """
     if isinstance(value, dict):
         return {key: without(each, needles) for key, each in value.items()}
     if isinstance(value, list):
         return [without(each, needles) for each in value]
     if isinstance(value, str) and holds(value, needles):
-        for needle in sorted(needles, key=len, reverse=True):
-            value = re.sub(re.escape(needle), "", value, flags=re.IGNORECASE)
-        return value
+        return _cut(value, needles)
     return value
+
+
+def _cut(text: str, needles: Collection[str]) -> str:
+    longest_first = sorted(needles, key=len, reverse=True)
+    words = "|".join(re.escape(each) for each in longest_first if "@" not in each)
+    found = [mention.of(each) for each in longest_first if "@" in each]
+    found += [f"(?P<other>{mention.ADDRESS})", *([rf"(?<!\w)(?:{words})(?!\w|@\w)"] if words else [])]
+    return re.sub("|".join(found), lambda each: each["other"] or "", text, flags=re.IGNORECASE)
 
 
 def holds(value: str, needles: Collection[str]) -> bool:
@@ -93,7 +104,8 @@ def forget_records(
 
 
 def forget_everywhere(tx: Tx, address: str, needles: Collection[str], *, but: Iterable[str] = ()) -> int:
-    """Cut an address, and in rows that hold it all needles, out of every text of every table. Returns how many rows.
+    """Cut an address, and in rows that name it all needles, out of every text of every table. Returns how many rows.
+    A row of another client (by its ``client_email``) that names it loses the address alone.
 
     The net under `forget_records`: it reads every table, so it is for the one who asked to be forgotten, not for the
     ticker. Tables of those who run the practice, and `but`, are left alone.
@@ -145,14 +157,23 @@ def _cut_out(tx: Tx, table: sa.Table, address: str, needles: Collection[str]) ->
     columns = [c for c in table.c if isinstance(c.type, sa.JSON | sa.String) and not c.foreign_keys and c not in keys]
     if not columns:
         return 0
-    # As JSON is written on SQLite, letters outside of ASCII are escaped; an address rarely has any.
-    pattern = "%" + address.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    # As JSON is written on SQLite, letters outside of ASCII are escaped. LIKE only looks where it may stand.
+    plain = re.sub(r"[^\x00-\x7f]+", "\0", address).lower()
+    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", plain).replace("\0", "%") + "%"
     hit = sa.or_(*(sa.func.lower(sa.cast(c, sa.Text)).like(pattern, escape="\\") for c in columns))
-    rows = tx.execute(sa.select(*keys, *columns).where(hit)).all()
-    for row in rows:
-        values = {c.name: without(getattr(row, c.name), needles) for c in columns}
-        tx.execute(sa.update(table).where(*(k == getattr(row, k.name) for k in keys)).values(**values))
-    return len(rows)
+    found = 0
+    for row in tx.execute(sa.select(*keys, *columns).where(hit)).all():
+        before = {c.name: getattr(row, c.name) for c in columns}
+        only = {address.casefold()}
+        if without(before, only) == before:
+            continue  # a longer address that this one stands in
+        found += 1
+        after = without(before, needles)
+        if str(before.get("client_email") or "").casefold() not in ("", *only):
+            # Somebody else's, who named this one: they keep their own words, and who they are.
+            after = {**without(before, only), **{name: before[name] for name in _WHO}}
+        tx.execute(sa.update(table).where(*(k == getattr(row, k.name) for k in keys)).values(**after))
+    return found
 
 
 def _mail_lines(whose: Sequence[str]) -> list[str]:

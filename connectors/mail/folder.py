@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import unquote
 
+from connectors import mention
 from connectors.errors import Unreachable
 from connectors.ical import scheduling as ical_itip
 from connectors.ical.contentline import one_line
@@ -129,7 +130,9 @@ class MailFolder:
     def forget(self, address: str) -> int:
         """Delete every message that is to, from or about an address, whatever its case. Returns how many."""
         wanted = address.strip().casefold()
-        found = [path for path in self.directory.glob("*.eml") if wanted and wanted in _readable(path.read_bytes())]
+        if not wanted:
+            return 0
+        found = [path for path in self.directory.glob("*.eml") if mention.names(_readable(path.read_bytes()), wanted)]
         for path in found:
             path.unlink(missing_ok=True)
         return len(found)

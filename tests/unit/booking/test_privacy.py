@@ -202,6 +202,31 @@ def test_others_stay_whole(desk: Desk) -> None:
     assert holding(desk.database, "anna@practice.example")
 
 
+@pytest.mark.parametrize("other", ["anna.kovacs@gmail.example", "kovacs@gmail.examples", "o'kovacs@gmail.example"])
+def test_who_has_a_longer_address_stays_who_they_are(desk: Desk, other: str) -> None:
+    gone = book(desk, desk.at(9), client={"name": "Kovacs", "email": "kovacs@gmail.example"})
+    stays = book(desk, desk.at(10), client={"name": "Anna Kovacs", "email": other})
+    desk.cancel(gone)
+    send_all(desk)
+    before, rows = desk.seen(stays), holding(desk.database, other)
+    assert erase(desk, "kovacs@gmail.example").bookings == 1
+    assert desk.seen(stays) == before
+    assert holding(desk.database, other) == rows
+    assert (desk.seen(gone).client_name, desk.seen(gone).client_email) == ("—", "")
+
+
+def test_who_named_somebody_else_keeps_their_own_words(desk: Desk) -> None:
+    gone = book(desk, desk.at(9), client={"name": "Kovacs"}, answers={"street": "20"})
+    both = {"street": f"20 Road, with {EMAIL}"}
+    stays = book(desk, desk.at(10), client={"name": "Anna Kovacs", "email": "anna@quarz.example"}, answers=both)
+    desk.cancel(gone)
+    send_all(desk)
+    erase(desk)
+    row = desk.seen(stays)
+    assert (row.client_name, row.client_email) == ("Anna Kovacs", "anna@quarz.example")
+    assert row.answers["street"] == "20 Road, with "
+
+
 def test_the_operators_event_loses_the_name_too(desk: Desk) -> None:
     came = a_full_life(desk)[0]
     with desk.database.reading() as tx:
@@ -328,6 +353,12 @@ def test_records_keep_code_words_numbers_and_instants(value: object, tidy: objec
 def test_needles_are_cut_out_whatever_their_case() -> None:
     assert erasure.without("to KATA@x.example, Kata!", {"kata@x.example", "kata"}) == "to , !"
     assert erasure.without({"a": ["Kata", 1]}, {"kata"}) == {"a": ["", 1]}
+
+
+def test_needles_are_whole_words_and_whole_addresses() -> None:
+    text = "Kata, Katalin, anna.kata@x.org, kata.b@x.org, kata@x.org, kata@x.org.uk"
+    kept = ", Katalin, anna.kata@x.org, kata.b@x.org, , kata@x.org.uk"
+    assert erasure.without(text, {"kata", "kata@x.org"}) == kept
 
 
 # --- retention --------------------------------------------------------------------------------------------------------

@@ -48,6 +48,15 @@ def test_what_names_an_address_can_be_forgotten(tmp_path: Path) -> None:
     assert len(folder.listing()) == 1
 
 
+def test_mail_of_somebody_with_a_longer_address_stays(tmp_path: Path) -> None:
+    folder = MailFolder(tmp_path)
+    for number, who in enumerate(("anna.kata@example.org", "kata@example.organic", "kata@example.org")):
+        mail = replace(MAIL, message_id=f"<{number}@x.example>", recipient=who, calendar=None, method=None)
+        send(folder, compose(mail))
+    assert folder.forget("kata@example.org") == 1
+    assert [mail.recipient for mail in folder.listing()] == ["anna.kata@example.org", "kata@example.organic"]
+
+
 def test_many_writers_at_once_make_one_message(tmp_path: Path) -> None:
     folders = [MailFolder(tmp_path), MailFolder(tmp_path)]
     with ThreadPoolExecutor(16) as pool:
