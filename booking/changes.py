@@ -48,6 +48,7 @@ def ask(tx: Tx, wanted: Offering, row: Any, start: Start, *, now: datetime, caus
         seats=row.seats,
         now=now,
         mates=wanted.mates,
+        join=start.slot_id,
     )
     if slot_id is None:
         return False

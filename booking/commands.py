@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from booking import attendance, changes, freshness, missed, times, waitlist
-from booking.catalogue import Offering, member_of, offering, offering_of
+from booking.catalogue import Offering, member_of, offering, offering_by_id, offering_of
 from booking.complete import Completion, Origin, complete, scope_of
 from booking.ending import end
 from booking.errors import DoesNotFit, FieldError, HoldExpired, Invalid, KeyReused, NotFound, NotPossible, SlotTaken
@@ -83,6 +83,7 @@ def hold(
         now=now,
         expires_at=expires_at,
         mates=wanted.mates,
+        join=free.slot_id,
     )
     if slot_id is None:
         raise taken(tx, asked, start, now)
@@ -413,7 +414,7 @@ def _held(
 ) -> Offering:
     """What is held, as that operator does it and as long as it was held for. Raises `HoldExpired`, `Invalid`."""
     held = tx.execute(
-        sa.select(Seat.seats, Slot.operator_id, Slot.starts_at, Slot.ends_at, Slot.service_id)
+        sa.select(Seat.seats, Seat.slot_id, Slot.operator_id, Slot.starts_at, Slot.ends_at, Slot.service_id)
         .join(Slot, Slot.id == Seat.slot_id)
         .where(Seat.holder == f"hold:{token}", Seat.expires_at > now)
     ).one_or_none()
@@ -421,11 +422,11 @@ def _held(
         raise HoldExpired
     length = (held.ends_at - held.starts_at) // timedelta(minutes=1)
     others = length in wanted.spec.durations and request.get("duration_minutes") not in (None, length)
-    named = wanted.choices == () and wanted.operator_id != held.operator_id
+    people = {held.operator_id, *claims.mates_of(tx, held.slot_id)}
+    named = wanted.choices == () and people.isdisjoint(wanted.people)
     if (held.service_id, held.starts_at, held.seats) != (wanted.service_id, start, seats) or others or named:
         raise Invalid([FieldError("hold", "other_time", "this hold is for another time or number of seats")])
-    mine = next((c for c in wanted.choices if c.operator_id == held.operator_id), wanted)
-    return mine.lasting(length)
+    return offering_by_id(tx, held.service_id, held.operator_id).lasting(length)
 
 
 def _answered_before(tx: Tx, key: str, request: Mapping[str, Any]) -> str:

@@ -178,6 +178,7 @@ def _claim(tx: Tx, wish: Completion, start: Start, holder: str, seats: int, now:
         seats=seats,
         now=now,
         mates=wish.offering.mates,
+        join=start.slot_id,
     )
     if slot_id is None:
         raise SlotTaken
@@ -213,13 +214,13 @@ def _new_row(tx: Tx, terms: Terms, wish: Completion, booking_id: str, slot_id: i
     offering, client = wish.offering, wish.client
     if client is None:
         raise ValueError("a new booking needs a client")
-    slot = tx.execute(sa.select(Slot.starts_at, Slot.ends_at).where(Slot.id == slot_id)).one()
+    slot = tx.execute(sa.select(Slot.operator_id, Slot.starts_at, Slot.ends_at).where(Slot.id == slot_id)).one()
     waits_for = _waits_for(tx, wish, now)
     known = _known_by(tx, wish)
     values = {
         "id": booking_id,
         "token": secrets.token_urlsafe(24),
-        "operator_id": offering.operator_id,
+        "operator_id": slot.operator_id,  # who has the group that they came into, whoever of a team was asked for
         "service_id": offering.service_id,
         "slot_id": slot_id,
         "seats": wish.seats,
@@ -280,8 +281,9 @@ def _waits_for(tx: Tx, wish: Completion, now: datetime) -> list[str]:
 
 def _changed_row(tx: Tx, wish: Completion, slot_id: int, now: datetime) -> Any:
     row = wish.booking
-    slot = tx.execute(sa.select(Slot.starts_at, Slot.ends_at).where(Slot.id == slot_id)).one()
+    slot = tx.execute(sa.select(Slot.operator_id, Slot.starts_at, Slot.ends_at).where(Slot.id == slot_id)).one()
     values: dict[str, Any] = {
+        "operator_id": slot.operator_id,
         "slot_id": slot_id,
         "starts_at": slot.starts_at,
         "ends_at": slot.ends_at,

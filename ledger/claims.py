@@ -135,32 +135,36 @@ def claim(
     now: datetime,
     expires_at: datetime | None = None,
     mates: Sequence[int] = (),
+    join: int | None = None,
 ) -> int | None:
     """Take seats at a start, joining the slot that is there or opening it. Returns the slot's id, None if they aren't free.
 
     block: the period with buffers. expires_at: only of holds. mates: further operators whose time it takes, all or none.
+    join: the slot that the start was listed with, whoever of a team it is with; the seats are with them then.
     """
     for each in (operator_id, *mates):
         _require(tx, each)
-    there = tx.execute(
-        sa.select(Slot.id).where(
-            Slot.operator_id == operator_id,
-            Slot.service_id == service_id,
-            Slot.starts_at == period.start,
-            Slot.ends_at == period.end,
-            Slot.taken > 0,
-            Slot.leader_id.is_(None),
-        )
-    ).scalar()
-    if there is None:
-        slot_id = _open_slot(tx, operator_id, service_id, period, block, capacity, seats, now, mates)
-    else:
+    there = sa.select(Slot.id, Slot.operator_id).where(
+        Slot.service_id == service_id,
+        Slot.starts_at == period.start,
+        Slot.ends_at == period.end,
+        Slot.taken > 0,
+        Slot.leader_id.is_(None),
+        Slot.operator_id == operator_id if join is None else Slot.id == join,
+    )
+    slot_id: int | None
+    if (known := tx.execute(there).one_or_none()) is not None:
+        slot_id, operator_id = known
+        _require(tx, operator_id)
         joined = tx.execute(
             sa.update(Slot)
-            .where(Slot.id == there, Slot.taken > 0, Slot.taken + seats <= ROOM)
+            .where(Slot.id == slot_id, Slot.taken > 0, Slot.taken + seats <= ROOM)
             .values(taken=Slot.taken + seats)
         )
-        slot_id = there if joined.rowcount == 1 else None
+        if joined.rowcount != 1:
+            return None
+    else:
+        slot_id = _open_slot(tx, operator_id, service_id, period, block, capacity, seats, now, mates)
     if slot_id is not None:
         tx.execute(
             sa.insert(Seat).values(
@@ -216,11 +220,11 @@ def _overlapping(operator_ids: Sequence[int], block: Period, but: int | None = N
 
 
 def release(tx: Tx, holder: str, *, operator_id: int) -> Freed | None:
-    """Give a holder's seats back; None if it has none (any more)."""
+    """Give a holder's seats back, of this operator or of who is locked with them; None if it has none (any more)."""
     _require(tx, operator_id)
     seat = tx.execute(
         sa.delete(Seat)
-        .where(Seat.holder == holder, Seat.operator_id == operator_id)
+        .where(Seat.holder == holder, Seat.operator_id.in_(_together(operator_id)))
         .returning(Seat.slot_id, Seat.seats)
     ).one_or_none()
     if seat is None:
@@ -231,14 +235,17 @@ def release(tx: Tx, holder: str, *, operator_id: int) -> Freed | None:
 def expired(tx: Tx, operator_id: int, *, now: datetime) -> list[Freed]:
     """Give back what expired holds of this operator, and of all who are locked with them, still have, the oldest first."""
     _require(tx, operator_id)
-    own = sa.select(Operator.circle).where(Operator.id == operator_id).scalar_subquery()
-    together = sa.select(Operator.id).where(sa.or_(Operator.id == operator_id, Operator.circle == own))
     gone = tx.execute(
         sa.delete(Seat)
-        .where(Seat.operator_id.in_(together), Seat.expires_at <= now)
+        .where(Seat.operator_id.in_(_together(operator_id)), Seat.expires_at <= now)
         .returning(Seat.slot_id, Seat.seats, Seat.holder, Seat.expires_at)
     ).all()
     return [_freed(tx, s.slot_id, s.seats, s.holder) for s in sorted(gone, key=lambda s: (s.expires_at, s.holder))]
+
+
+def _together(operator_id: int) -> sa.Select[int]:
+    own = sa.select(Operator.circle).where(Operator.id == operator_id).scalar_subquery()
+    return sa.select(Operator.id).where(sa.or_(Operator.id == operator_id, Operator.circle == own))
 
 
 def hand_over(tx: Tx, holder: str, to: str, *, operator_id: int, now: datetime) -> int | None:
@@ -248,7 +255,7 @@ def hand_over(tx: Tx, holder: str, to: str, *, operator_id: int, now: datetime) 
         sa.update(Seat)
         .where(
             Seat.holder == holder,
-            Seat.operator_id == operator_id,
+            Seat.operator_id.in_(_together(operator_id)),
             sa.or_(Seat.expires_at.is_(None), Seat.expires_at > now),
         )
         .values(holder=to, expires_at=None)

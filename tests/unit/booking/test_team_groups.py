@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+import sqlalchemy as sa
+
 from booking import catalogue, queries, setup
 from ledger.db import Database
+from ledger.tables import Seat, Slot
 from tests.support.desk import SPEC, Desk
 
 PEOPLE = ("anna", "ben", "chloe")
@@ -34,6 +38,22 @@ def seats_left(desk: Desk, hour: float, day: int = 0) -> tuple[int, str]:
         return found.seats_left, str(found.state)
 
 
+def who_has(desk: Desk, booking_id: str) -> tuple[str, int]:
+    """The operator of a booking, and its slot."""
+    return str(desk.view(booking_id)["operator"]), int(desk.seen(booking_id).slot_id)
+
+
+def seats_of(desk: Desk, slot_id: int) -> dict[str, int]:
+    """How many of each kind of holder are in a slot, and with whom: all of them with its own operator."""
+    with desk.database.reading() as tx:
+        query = sa.select(Seat.holder, Seat.operator_id, Seat.seats, Slot.operator_id.label("owner")).join(Slot)
+        rows = tx.execute(query.where(Slot.id == slot_id)).all()
+    assert all(row.operator_id == row.owner for row in rows)
+    return {
+        kind: sum(r.seats for r in rows if r.holder.startswith(kind)) for kind in ("booking", "hold", "offer", "change")
+    }
+
+
 # --- its seats ----------------------------------------------------------------------------------------------------
 
 
@@ -58,3 +78,52 @@ def test_a_seat_that_comes_free_in_it_goes_to_the_line(database: Database) -> No
     desk.cancel(first)
     assert desk.place(waiting)["status"] == "promoted"
     assert seats_left(desk, 9, 1) == (0, "full")
+
+
+# --- a slot of the team that it was -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def changed(database: Database) -> Desk:
+    """Ben and Chloe have two people in their group tomorrow at nine; now Anna and Ben do the service."""
+    desk = practice(database, "ben", "chloe")
+    desk.book(desk.at(9, 1), "a", "consult", seats=2)
+    change_team(desk, ("anna", "ben"))
+    return desk
+
+
+def test_a_stranger_comes_into_a_group_of_the_team_that_was(changed: Desk) -> None:
+    assert seats_left(changed, 9, 1) == (2, "open")
+    booked = changed.book(changed.at(9, 1), "jon", "consult")
+    held = changed.hold(changed.at(9, 1), "consult")
+    other = changed.book(changed.at(9, 1), "eva", "consult", hold=held)
+    operator, slot_id = who_has(changed, booked)
+    assert (operator, who_has(changed, other)) == ("ben", ("ben", slot_id))
+    assert seats_left(changed, 9, 1) == (0, "full")
+    assert seats_of(changed, slot_id) == {"booking": 4, "hold": 0, "offer": 0, "change": 0}
+    changed.cancel(other)
+    changed.reschedule(booked, changed.at(11, 1))
+    assert who_has(changed, booked)[0] == "ben"
+    assert seats_left(changed, 9, 1) == (2, "open")
+
+
+def test_who_had_it_with_anna_comes_into_bens_group(changed: Desk) -> None:
+    booked = changed.book(changed.at(11, 1), "jon", "consult")
+    assert who_has(changed, booked)[0] == "anna"
+    changed.reschedule(booked, changed.at(9, 1))
+    operator, slot_id = who_has(changed, booked)
+    assert (operator, seats_of(changed, slot_id)["booking"]) == ("ben", 3)
+    changed.cancel(booked)
+    assert seats_of(changed, slot_id)["booking"] == 2
+
+
+@pytest.mark.parametrize("accept", ["auto", "ask"])
+def test_the_line_gets_a_seat_in_a_group_of_the_team_that_was(changed: Desk, accept: str) -> None:
+    booked = [changed.book(changed.at(9, 1), who, "consult") for who in ("jon", "eva")]
+    waiting = changed.join("imre", {"start": changed.at(9, 1)}, "consult", accept=accept)
+    changed.cancel(booked[0])
+    if accept == "ask":
+        assert changed.place(waiting)["status"] == "offered"
+        changed.accept(waiting)
+    assert changed.place(waiting)["status"] == "promoted"
+    assert seats_of(changed, who_has(changed, booked[1])[1])["booking"] == 4
