@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from api.keys import Caller
-from booking import absence, judgement, overview, replies
+from booking import absence, commands, judgement, overview, replies
 from booking.errors import FieldError, Invalid, NotFound, NotPossible
 from booking.terms import Terms
-from ledger import outbox, reviews, webhook_feed
+from ledger import outbox, posting, reviews, webhook_feed
 from ledger.db import Tx
 from sync import verdicts
 
@@ -23,6 +23,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "counter": ("follow",),
     "reply": ("cancel",),
     "late_decline": ("cancel",),
+    "failed_address": ("cancel",),
+    "unsent_mail": ("retry",),
     "webhook": ("resume",),
     "no_show": ("all", "ID of a booking"),
 }
@@ -32,6 +34,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 def _choices(row: dict[str, Any]) -> tuple[str, ...]:
     if row["kind"] == "reply" and row["detail"].get("partstat") != "DECLINED":
         return ()  # nobody said that they don't come
+    if row["kind"] == "failed_address" and not row["booking_id"]:
+        return ()  # of somebody who only waits
     return CHOICES.get(row["kind"], ())
 
 
@@ -66,6 +70,10 @@ def approve(tx: Tx, terms: Terms, who: Caller, review_id: int, choice: str, *, n
         replies.follow_counter(tx, terms, row, now=now, cause=cause)
     elif choice and kind in ("reply", "late_decline"):
         replies.take_as_decline(tx, terms, row, now=now, cause=cause)
+    elif choice and kind == "failed_address":
+        commands.cancel(tx, terms, row["booking_id"], by="operator", now=now, cause=cause)
+    elif kind == "unsent_mail":
+        posting.send_again(tx, row["operator_id"], now=now)
     elif kind == "webhook":
         webhook_feed.resume(tx, row["detail"]["webhook"], now=now)
     elif kind == "bulk_deletion":

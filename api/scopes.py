@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Any
 
 from api.keys import Caller
-from booking import judgement, overview, setup
+from booking import foreseen, judgement, overview, setup
 from booking.errors import FieldError, Invalid, NotFound
-from ledger import pauses
+from ledger import messages, pauses
 from ledger.db import Tx
 
 EVERYBODY = Caller("command line", None, writes=True, admin=True, kind="cli")
@@ -102,7 +102,7 @@ def shown(tx: Tx, pause_id: int) -> dict[str, Any]:
 
 def of(tx: Tx, who: Caller, pause_id: int) -> dict[str, Any]:
     """One pause that the caller may see. Raises `NotFound`, `NotAllowed`."""
-    _mine(tx, who, pause_id)
+    _mine(tx, who, pause_id, only_to_read=True)
     return shown(tx, pause_id)
 
 
@@ -112,9 +112,31 @@ def owner(tx: Tx, pause_id: int) -> int | None:
 
 
 def preview(tx: Tx, who: Caller, pause_id: int, *, now: datetime) -> list[dict[str, Any]]:
-    """What waits behind it: each message with what it would do. Raises `NotFound`."""
-    _mine(tx, who, pause_id)
-    return [{**row, "would": _MEANS.get(row["kind"], "would be done")} for row in pauses.held(tx, pause_id, now=now)]
+    """What waits behind it: each message with what it would do and to whom, as far as the caller may know them.
+    Raises `NotFound`."""
+    _mine(tx, who, pause_id, only_to_read=True)
+    return [_foreseen(tx, who, row, now) for row in pauses.held(tx, pause_id, now=now)]
+
+
+def _foreseen(tx: Tx, who: Caller, row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    try:
+        message = messages.from_body(row["kind"], row["body"])
+    except (KeyError, TypeError):  # of another version, which will know what to do
+        found = foreseen.Foreseen()
+    else:
+        found = foreseen.foresee(tx, message, slot_id=row["slot_id"], booking_id=row["booking_id"], now=now)
+    theirs = [b for b in found.bookings if who.operator_id in (None, b.operator_id)]
+    entry = found.entry if found.entry is not None and who.operator_id in (None, found.entry.operator_id) else None
+    would = _MEANS.get(row["kind"], "would be done")
+    if row["kind"] == "PromoteWaitlist" and found.entry is None:
+        would = "would open a kept seat to everybody: nobody in line fits"
+    return {
+        **row,
+        "bookings": [{"id": b.id, "client_name": b.client_name, "start": b.starts_at} for b in theirs],
+        "entry": {"id": entry.id, "client_name": entry.client_name} if entry is not None else None,
+        "idle": found.idle,
+        "would": "nothing any more" if found.idle else would,
+    }
 
 
 def resume(tx: Tx, who: Caller, pause_id: int, *, discard: Sequence[int], now: datetime) -> list[dict[str, Any]]:
@@ -129,9 +151,11 @@ def resume(tx: Tx, who: Caller, pause_id: int, *, discard: Sequence[int], now: d
     return dropped
 
 
-def _mine(tx: Tx, who: Caller, pause_id: int) -> None:
+def _mine(tx: Tx, who: Caller, pause_id: int, *, only_to_read: bool = False) -> None:
     owner = _owner(tx, shown(tx, pause_id))
-    if owner is None:
+    if owner is None and only_to_read:
+        who.must_be_admin_to_read()
+    elif owner is None:
         who.must_be_admin()
     else:
         who.sees(owner)

@@ -106,9 +106,25 @@ class PauseRow(BaseModel):
     ended_at: datetime | None
 
 
+class ConcernedRow(BaseModel):
+    """Somebody's booking that something is about to happen to."""
+
+    id: str
+    client_name: str
+    start: datetime
+
+
+class NextInLine(BaseModel):
+    """Who would be served first."""
+
+    id: int
+    client_name: str
+
+
 class HeldRow(BaseModel):
     """A message that waits behind a pause, and what it would do at `not_before` at the earliest. also_held: it waits for
-    another pause too."""
+    another pause too. bookings: whom it concerns; entry: who in line would be served first; of both only those whom the
+    caller may see. idle: it would do nothing any more."""
 
     id: int
     kind: str
@@ -123,6 +139,9 @@ class HeldRow(BaseModel):
     not_before: datetime
     also_held: bool
     would: str
+    bookings: list[ConcernedRow]
+    entry: NextInLine | None
+    idle: bool
 
 
 class Resumed(BaseModel):

@@ -58,13 +58,8 @@ def preview(request: Request, pause_id: int, here: Here, visit: Signed) -> Respo
             waiting = scopes.preview(tx, visit.who, pause_id, now=here.now())
         except NotAllowed:  # everybody's pause is the admins' business
             raise NotFound(NOTHING) from None
-        people = {
-            row["id"]: names.people(tx, slot_id=row["slot_id"], booking_id=row["booking_id"] or "") for row in waiting
-        }
         row = _named(tx, scopes.shown(tx, pause_id))
-    return private_page(
-        request, "desk_pause.html", visit=visit, row=row, waiting=waiting, people=people, zone=visit.person.timezone
-    )
+    return private_page(request, "desk_pause.html", visit=visit, row=row, waiting=waiting, zone=visit.person.timezone)
 
 
 @router.post("/pauses/{pause_id}")

@@ -61,8 +61,19 @@ def _shown(tx: Tx, visit: Visit, row: dict[str, Any]) -> dict[str, Any]:
     detail = {k: _instant(v) if k in INSTANTS else v for k, v in row["detail"].items()}
     by_id = {setup.operator_id(tx, slug): about for slug, about in operators(tx, visit).items()}
     about = by_id.get(row["operator_id"], {"name": "", "timezone": "UTC", "slug": ""})
-    shown = {**row, "detail": detail, "zone": about["timezone"], "operator_name": about["name"], "waiting": []}
-    if row["booking_id"]:
+    shown = {
+        **row,
+        "detail": detail,
+        "zone": about["timezone"],
+        "operator_name": about["name"],
+        "waiting": [],
+        "absent": [],
+    }
+    if row["kind"] == "no_show":  # it is over by now, and so may the bookings be
+        theirs = (names.people(tx, booking_id=str(each)) for each in row["detail"].get("bookings", []))
+        shown["people"] = [one for found in theirs for one in found]
+        shown["absent"] = [one for one in shown["people"] if one["status"] in ("confirmed", "completed")]
+    elif row["booking_id"]:
         shown["people"] = names.people(tx, booking_id=row["booking_id"])
     elif row["slot_id"]:
         shown["people"] = names.people(tx, slot_id=row["slot_id"])

@@ -17,7 +17,7 @@ from ledger import reviews
 from ledger.db import Database
 from ledger.messages import RemoteMove
 from ledger.tables import Seat, SlotEvent
-from tests.support.desk import TERMS
+from tests.support.desk import SPEC, TERMS
 from tests.support.doors import Doors, open_doors
 
 
@@ -143,7 +143,9 @@ def test_a_pause_keeps_the_seat_and_a_human_names_who_gets_it(doors: Doors) -> N
     assert start not in doors.desk.starts()
     assert [doors.desk.place(p)["status"] for p in (vera, mark)] == ["waiting", "waiting"]
     waiting = doors.admin("GET", f"/pauses/{pause.json()['id']}/preview").json()["items"]
-    assert [w["kind"] for w in waiting] == ["PromoteWaitlist"]
+    assert [(w["kind"], w["entry"]["client_name"], w["would"]) for w in waiting] == [
+        ("PromoteWaitlist", "Vera", "would give a freed seat to the first in line")
+    ]
     (review,) = doors.admin("GET", "/reviews").json()["items"]
     entry = next(e["id"] for e in doors.admin("GET", "/waitlist").json()["items"] if e["client_name"] == "Mark")
     assert doors.admin("POST", f"/reviews/{review['id']}/approve", json={"choice": "abc"}).status_code == 422
@@ -182,6 +184,55 @@ def test_what_waits_can_be_dropped(doors: Doors) -> None:
     doors.desk.work()
     assert doors.desk.place(vera)["status"] == "waiting"
     assert start in doors.desk.starts()
+
+
+def test_what_waits_says_whom_it_is_about_and_what_is_left_of_it(doors: Doors) -> None:
+    doors.admin("PUT", "/operators/anna/services/talk", json={"spec": {**SPEC, "reminder_hours": 24}})
+    pause = doors.admin("POST", "/pauses", json={"scope": "operator:anna", "automations": ["all"]}).json()["id"]
+    stays, goes = doors.desk.book(doors.desk.at(11, 2), "kata"), doors.desk.book(doors.desk.at(10, 2), "lili")
+    doors.desk.cancel(goes)
+
+    def reminders(scope: str) -> list[tuple[str, str, bool]]:
+        listed = doors.admin("GET", f"/pauses/{pause}/preview", scope=scope).json()["items"]
+        found = [(row["bookings"], row) for row in listed if row["kind"] == "RemindBooking"]
+        assert [b["id"] for bookings, _ in found for b in bookings] == [stays, goes]
+        assert found[0][0][0]["start"] == "2027-01-13T11:00:00Z"
+        return [(bookings[0]["client_name"], row["would"], row["idle"]) for bookings, row in found]
+
+    for scope in ("admin", "read", "operator:anna"):
+        assert reminders(scope) == [
+            ("Kata", "would remind this client", False),
+            ("Lili", "nothing any more", True),
+        ]
+
+
+def test_whoever_may_read_all_sees_behind_everybodys_pause_and_nobody_else(doors: Doors) -> None:
+    pause = doors.admin("POST", "/pauses", json={"scope": "global", "automations": ["push"]}).json()["id"]
+    doors.desk.book(doors.desk.at(9, 1), "kata")
+    for scope, status in (("admin", 200), ("read", 200), ("operator:anna", 403)):
+        assert doors.admin("GET", f"/pauses/{pause}/preview", scope=scope).status_code == status
+        assert doors.admin("GET", f"/pauses/{pause}", scope=scope).status_code == status
+    assert doors.admin("DELETE", f"/pauses/{pause}", scope="read").status_code == 403
+
+
+def test_an_operator_learns_no_name_of_another_from_what_waits(doors: Doors) -> None:
+    body = {"slug": "ben", "name": "Ben", "email": "ben@practice.example", "timezone": "UTC"}
+    assert doors.admin("POST", "/operators", json=body).status_code == 201
+    shared = {**SPEC, "team": ["anna", "ben"], "team_mode": "all"}
+    made = doors.admin("POST", "/operators/anna/services", json={"slug": "both", "spec": shared})
+    assert made.status_code == 201, made.text
+    pause = doors.admin("POST", "/pauses", json={"scope": "global", "automations": ["all"]}).json()["id"]
+    doors.admin("DELETE", f"/pauses/{pause}")
+    pause = doors.admin("POST", "/pauses", json={"scope": "operator:ben", "automations": ["all"]}).json()["id"]
+    doors.desk.book(doors.desk.at(9, 1), "kata", "both")
+
+    def names(scope: str) -> set[str]:
+        listed = doors.admin("GET", f"/pauses/{pause}/preview", scope=scope).json()["items"]
+        assert listed
+        return {b["client_name"] for row in listed for b in row["bookings"]}
+
+    assert names("admin") == {"Kata"}
+    assert names("operator:ben") == set()
 
 
 def test_pauses_say_what_is_wrong_with_them(doors: Doors) -> None:

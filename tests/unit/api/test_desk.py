@@ -348,6 +348,7 @@ def test_a_pause_is_made_looked_behind_and_ended_item_by_item(doors: Doors) -> N
     assert "I look" in page
     assert "Look at 2 waiting matters" in page
     behind = anna.get("/operator/pauses/1").text
+    assert re.findall(r"free seat to the first in line[^<]*<bdi>(\w+)</bdi>", behind) == ["Vera", "Mark"]
     waiting = re.findall(r'name="discard:(\d+)"', behind)
     assert len(waiting) == 2
     assert anna.post("/operator/pauses/1", data={f"discard:{waiting[0]}": "yes"}).status_code == 303
@@ -355,6 +356,19 @@ def test_a_pause_is_made_looked_behind_and_ended_item_by_item(doors: Doors) -> N
     assert [desk.place(p)["status"] for p in places] == ["waiting", "promoted"]
     assert starts[0] in desk.starts()  # what was left out is open to everybody
     assert "Nothing is paused." in anna.get("/operator/pauses").text
+
+
+def test_what_is_behind_a_pause_names_whom_it_is_about_and_says_when_it_is_idle(doors: Doors) -> None:
+    with doors.desk.database.transaction() as tx:
+        setup.put_service(tx, "anna", "near", {**SPEC, "reminder_hours": 24}, now=doors.now())
+    anna = signed_in(doors, "anna", "operator:anna")
+    anna.get("/operator/pauses")
+    anna.post("/operator/pauses", data={"scope": "operator:anna", "automation:remind": "yes"})
+    doors.desk.book(doors.desk.at(11, 2), "kata", "near")
+    doors.desk.cancel(doors.desk.book(doors.desk.at(10, 2), "lili", "near"))
+    page = anna.get("/operator/pauses/1").text
+    assert re.search(r"would remind the client: <bdi>Kata</bdi>", page)
+    assert re.search(r"would do nothing any more: <bdi>Lili</bdi>", page)
 
 
 def test_a_pause_ends_by_itself_on_the_readers_clock(doors: Doors) -> None:
