@@ -19,6 +19,7 @@ from ledger.outbox import LIVE
 from ledger.tables import Delivery, OutboxMessage, Review, SlotEvent, TimelineEntry
 
 _CODE_WORD = re.compile(r"[a-z0-9][a-z0-9_.:+-]{0,79}", re.IGNORECASE)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d[\d:.]*(Z|[+-]\d\d:\d\d)?)?")
 _OWNERS = frozenset({
     "operator", "connection", "calendar", "oauth_flow", "service", "webhook", "api_token",
     "user_account", "user_session", "passkey", "provider_identity", "sign_in_attempt",
@@ -32,13 +33,15 @@ _LIVE: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{state}'") for state 
 
 
 def tidied(value: Any, needles: Collection[str]) -> Any:
-    """A JSON value without people: strings that aren't one code word, that hold a needle (case-folded), or that stand
-    under a key of what people write, become ``""``."""
+    """A JSON value without people: strings that aren't one code word, that hold a needle (case-folded; an instant: that
+    are one), or that stand under a key of what people write, become ``""``."""
     if isinstance(value, dict):
         return {key: "" if key in _FREE else tidied(each, needles) for key, each in value.items()}
     if isinstance(value, list):
         return [tidied(each, needles) for each in value]
     if isinstance(value, str):
+        if _INSTANT.fullmatch(value):
+            return "" if value.casefold() in needles else value
         return value if _CODE_WORD.fullmatch(value) and not holds(value, needles) else ""
     return value
 
@@ -46,14 +49,17 @@ def tidied(value: Any, needles: Collection[str]) -> Any:
 def without(value: Any, needles: Collection[str]) -> Any:
     """A text or JSON value with every needle cut out, whatever its case; whole words and whole addresses only.
 
-    So somebody else whose name or address holds a needle stays who they are. needles: case-folded.
+    So somebody else whose name or address holds a needle stays who they are. Code words and instants, which are read
+    again, stay unless they are a needle. needles: case-folded.
     """
     if isinstance(value, dict):
         return {key: without(each, needles) for key, each in value.items()}
     if isinstance(value, list):
         return [without(each, needles) for each in value]
     if isinstance(value, str) and holds(value, needles):
-        return _cut(value, needles)
+        if value.casefold() in needles:
+            return ""
+        return value if _CODE_WORD.fullmatch(value) or _INSTANT.fullmatch(value) else _cut(value, needles)
     return value
 
 

@@ -23,7 +23,7 @@ from ledger import deliveries, erasure, outbox, reviews, timeline
 from ledger.backoff import NotYet
 from ledger.db import Database
 from ledger.messages import ClientReply, ForgetClient, PushEvent, SendMail
-from ledger.tables import Delivery, InboundMail, OutboxMessage, Slot, SlotEvent
+from ledger.tables import Delivery, InboundMail, OutboxMessage, Review, Slot, SlotEvent
 from tests.support.desk import SPEC, TERMS, Desk
 from tests.support.dump import holding
 
@@ -353,6 +353,29 @@ def test_records_keep_code_words_numbers_and_instants(value: object, tidy: objec
 def test_needles_are_cut_out_whatever_their_case() -> None:
     assert erasure.without("to KATA@x.example, Kata!", {"kata@x.example", "kata"}) == "to , !"
     assert erasure.without({"a": ["Kata", 1]}, {"kata"}) == {"a": ["", 1]}
+
+
+def test_an_ordinary_answer_spoils_nobodys_review(desk: Desk) -> None:
+    gone = book(desk, desk.at(8), service="group", client={"name": "2027"}, answers={})
+    slot_id = desk.seen(gone).slot_id
+    detail = {"start": "2027-01-11T08:00:00+00:00", "why": "2027-late", "seats": "2027", "note": "in 2027, not 20271"}
+    with desk.database.transaction() as tx:
+        reviews.ask(
+            tx, "move", f"move:{slot_id}", now=desk.now, operator_id=desk.operator_id, slot_id=slot_id, detail=detail
+        )
+    desk.cancel(gone)
+    send_all(desk)
+    erase(desk)
+    with desk.database.reading() as tx:
+        stored = tx.execute(sa.select(Review.detail).where(Review.slot_id == slot_id)).scalar_one()
+    assert stored == {**detail, "seats": "", "note": "in , not 20271"}
+
+
+@pytest.mark.parametrize("instant", ["2027-01-11T09:00:00+00:00", "2027-01-11 09:00:00.5Z", "2027-01-11"])
+def test_an_instant_stays_one_whatever_was_answered(instant: str) -> None:
+    assert erasure.without(instant, {"20", "11", "2027"}) == instant
+    assert erasure.tidied(instant, {"20", "11", "2027"}) == instant
+    assert erasure.without(instant, {instant.casefold()}) == erasure.tidied(instant, {instant.casefold()}) == ""
 
 
 def test_needles_are_whole_words_and_whole_addresses() -> None:
