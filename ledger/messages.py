@@ -65,8 +65,8 @@ class SweepEvent(Message):
 
     @property
     def line(self) -> str:
-        """Not while the event is being written."""
-        return f"event:{self.slot_event_id}"
+        """One of its own: it is planned for later, and no write of the event may wait for it."""
+        return f"sweep:{self.slot_event_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,8 @@ class NoShowTagged(Message):
 
     @property
     def line(self) -> str:
-        """Facts about one slot in their order."""
-        return f"facts:{self.slot_id}"
+        """One of its own: it may wait for the start, and a cancellation or a move must not wait with it."""
+        return f"no_show:{self.slot_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ from ledger.messages import (
     KINDS,
     LookForEvent,
     Message,
+    NoShowTagged,
     PullCalendar,
     PushEvent,
     RemoteCancellation,
     RemoteMove,
     SendMail,
+    SweepEvent,
     TimeFreed,
     from_body,
     to_body,
@@ -73,6 +75,8 @@ def test_lines_say_who_waits_for_whom() -> None:
     assert SendMail("b", 0, "booked", "client").line == SendMail("b", 1, "moved", "client").line
     assert SendMail("b", 0, "booked", "client").line != SendMail("b", 0, "booked", "operator").line
     assert TimeFreed(1).line != TimeFreed(2).line
+    assert NoShowTagged(1, 7).line != RemoteCancellation(1, 7).line  # it may wait for the start
+    assert SweepEvent(1).line != PushEvent(1, 1).line  # it is planned for later
     assert LookForEvent(1, AT, 1).line == LookForEvent(1, AT, 1).key  # nobody waits for anybody
 
 
