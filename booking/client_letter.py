@@ -19,9 +19,10 @@ from booking.terms import Terms
 class ClientLetter:
     """One letter to one client. What it says is in `booking.client_words`; here are its parts."""
 
-    def __init__(self, matter: Matter, terms: Terms) -> None:
+    def __init__(self, matter: Matter, terms: Terms, proof: str = "") -> None:
         self.matter = matter
         self.terms = terms
+        self.proof = proof
         self.reader = Reader(matter.language, matter.zone)
         self.words = matter.offering.spec.text(self.reader.language)
         self.service = one_line(self.words.title)
@@ -90,7 +91,7 @@ class ClientLetter:
 
     def reminders(self) -> str:
         """Link to where reminders are turned off."""
-        return self.terms.reminders_url(self.reader.language, self.matter.token)
+        return self.terms.reminders_url(self.reader.language, self.matter.token, self.proof)
 
     def line(self, act: str = "") -> str:
         """Link to the page of the place in line."""

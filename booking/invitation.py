@@ -90,11 +90,13 @@ def waitlist_mail(entry_id: int, about: str, *, offer_id: int = 0) -> SendMail:
     return SendMail(f"entry:{entry_id}", offer_id, about, "client")
 
 
-def mail_for(tx: Tx, message: SendMail, terms: Terms, *, now: datetime) -> Letter | None:
+def mail_for(
+    tx: Tx, message: SendMail, terms: Terms, *, now: datetime, prove: Callable[[str], str] | None = None
+) -> Letter | None:
     """The letter that `message` asks for, or None when it is out of date (the rules stand above).
 
     now: when it was decided, not the clock: DTSTAMP and Date. Raises ValueError for an `about` that this audience is
-    never told.
+    never told. prove: signs a claim, for what only the reader of this mail may do.
     """
     about = About(message.about.partition(":")[0])
     if message.booking_id.startswith("entry:"):
@@ -110,7 +112,7 @@ def mail_for(tx: Tx, message: SendMail, terms: Terms, *, now: datetime) -> Lette
     message_id = _message_id(tx, message, terms)
     if message.audience == "operator":
         return _to_operator(about, matter, terms, message_id, now)
-    letter = ClientLetter(matter, terms)
+    letter = ClientLetter(matter, terms, prove(reminders.claim(row)) if prove and about is About.REMINDER else "")
     body = client_body(about, letter)
     text, html = write(body, letter.reader)
     return Letter(

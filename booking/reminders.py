@@ -25,6 +25,9 @@ EVENING = time(21)
 REACHES = ("booking", "operator")
 """What a client may want no reminders of: one booking, or all with its operator."""
 
+PURPOSE = "reminders"
+"""What the signature in a reminder's link is for (`ledger.vault.Vault.sign`)."""
+
 
 def remind_at(start: datetime, hours: int, zone: str) -> datetime | None:
     """When to remind of an appointment; None for never. hours: before the start. zone: the client's.
@@ -64,6 +67,17 @@ def _off_at(tx: Tx, row: Any) -> bool:
         Booking.reminders_off == "operator",
     )
     return tx.execute(theirs.limit(1)).first() is not None
+
+
+def claim(row: Any) -> str:
+    """What a reminder's link is signed for: this booking, at this address. Anybody can book in another's name and gets a
+    link to that booking; only who reads the address' mail may turn off what others are reminded of."""
+    return f"{row.id} {row.client_email}"
+
+
+def claim_of(tx: Tx, booking_id: str) -> str:
+    """The same by id."""
+    return claim(tx.execute(sa.select(Booking.id, Booking.client_email).where(Booking.id == booking_id)).one())
 
 
 def wanted(tx: Tx, booking_id: str) -> str:

@@ -33,9 +33,10 @@ class Terms:
         ``proposal``); only a fragment, because a GET changes nothing."""
         return f"{self.base_url}/{language}/b/{quote(token, safe='')}" + (f"#{act}" if act else "")
 
-    def reminders_url(self, language: str, token: str) -> str:
-        """Where a booking's client turns reminders off and on: a page for people, and for mail programs to POST to."""
-        return f"{self.manage_url(language, token)}/reminders"
+    def reminders_url(self, language: str, token: str, proof: str = "") -> str:
+        """Where a booking's client turns reminders off and on: a page for people, and for mail programs to POST to.
+        proof: that the reader has the mail; only with it may more than this booking be spoken for."""
+        return f"{self.manage_url(language, token)}/reminders" + (f"?proof={quote(proof, safe='')}" if proof else "")
 
     def waitlist_url(self, language: str, token: str, act: str = "") -> str:
         """A waiting client's page. act: ``accept``, ``decline`` or ``leave``, a fragment as in `manage_url`."""

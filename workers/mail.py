@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from booking import notices
+from booking import notices, reminders
 from booking.invitation import mail_for
 from booking.letters import Invite, Letter
 from booking.replies import address_failed
@@ -103,7 +103,9 @@ def _prepared(world: World, leased: Leased, asked: SendMail) -> Prepared | None:
 def _letter(world: World, tx: Tx, asked: SendMail, decided: datetime) -> Letter | None:
     """About a booking or a place in line; or about an account, with a link that only this deployment can sign."""
     if not asked.booking_id.startswith(notices.PREFIX):
-        return mail_for(tx, asked, world.terms, now=decided)
+        return mail_for(
+            tx, asked, world.terms, now=decided, prove=lambda claim: world.vault.sign(claim, reminders.PURPOSE)
+        )
     try:
         link = tickets.link(tx, world.vault, asked.revision, world.settings.base_url)
     except BadLink:

@@ -60,7 +60,7 @@ def send_webhook(world: World, leased: Leased) -> None:
 def _is_its(row: Any, leased: Leased) -> bool:
     """Was this queued for this very endpoint, and not for an earlier one of the same id?"""
     theirs = row.operator_id is None or leased.scope.operator_id == row.operator_id
-    return theirs and leased.created_at >= row.created_at
+    return bool(theirs and leased.created_at >= row.created_at)
 
 
 def catch_up_webhook(world: World, tx: Tx, leased: Leased) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 
@@ -11,9 +12,12 @@ from booking.invitation import mail_for
 from booking.letters import Letter
 from ledger.db import Database
 from ledger.messages import SendMail
+from ledger.vault import Vault
 from tests.support.desk import TERMS, Desk
 from tests.support.doors import Doors
 
+VAULT = Vault("for-tests-only-0123456789")
+"""The key of `Doors`."""
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 
@@ -26,10 +30,16 @@ def page(doors: Doors, booking_id: str) -> str:
     return f"/en/b/{doors.desk.seen(booking_id).token}/reminders"
 
 
+def mailed(doors: Doors, booking_id: str) -> str:
+    with doors.desk.database.reading() as tx:
+        claim = reminders.claim_of(tx, booking_id)
+    return f"{page(doors, booking_id)}?proof={quote(VAULT.sign(claim, reminders.PURPOSE))}"
+
+
 def reminder(doors: Doors, booking_id: str) -> Letter | None:
     asked = SendMail(booking_id, doors.desk.seen(booking_id).revision, "reminder", "client")
     with doors.desk.database.reading() as tx:
-        return mail_for(tx, asked, TERMS, now=doors.desk.now)
+        return mail_for(tx, asked, TERMS, now=doors.desk.now, prove=lambda claim: VAULT.sign(claim, reminders.PURPOSE))
 
 
 def wanted(doors: Doors, booking_id: str) -> str:
@@ -42,7 +52,7 @@ def test_the_mail_names_the_door_and_one_click_closes_all_of_the_operators(doors
     other = doors.desk.book(doors.desk.at(10), "lena")
     letter = reminder(doors, first)
     assert letter is not None
-    assert letter.unsubscribe == TERMS.base_url + page(doors, first)
+    assert letter.unsubscribe == TERMS.base_url + mailed(doors, first)
     assert letter.unsubscribe in letter.text
     answer = doors.client.post(letter.unsubscribe.removeprefix(TERMS.base_url), data=ONE_CLICK)
     assert (answer.status_code, answer.text) == (200, "")
@@ -73,7 +83,9 @@ def test_for_one_booking_and_back_again(doors: Doors) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, page(doors, first) + "?did=changed")
     assert "You get no reminder of this appointment." in doors.client.get(page(doors, first)).text
     assert (wanted(doors, first), wanted(doors, second)) == ("not_this", "all")
-    doors.client.post(page(doors, first), data={"off": "operator"})
+    answer = doors.client.post(mailed(doors, first), data={"off": "operator"})
+    kept = mailed(doors, first).partition("?")[2]
+    assert answer.headers["location"] == f"{page(doors, first)}?did=changed&{kept}"
     assert (wanted(doors, first), wanted(doors, second)) == ("none", "none")
     later = doors.desk.book(doors.desk.at(10))
     assert reminder(doors, later) is None
@@ -91,6 +103,17 @@ def test_nothing_is_asked_for_that_nobody_wants(doors: Doors) -> None:
     desk.now += timedelta(hours=12)
     desk.work()
     assert desk.messages(SendMail, about="reminder") == []
+
+
+@pytest.mark.parametrize("form", [ONE_CLICK, {"off": "operator"}, {"off": "nonsense"}])
+def test_who_books_under_anothers_address_speaks_for_that_booking_alone(doors: Doors, form: dict[str, str]) -> None:
+    theirs, strangers = doors.desk.book(doors.desk.at(8)), doors.desk.book(doors.desk.at(9))
+    elsewhere = mailed(doors, doors.desk.book(doors.desk.at(10), "lena")).partition("?")[2]
+    for address in (page(doors, strangers), f"{page(doors, strangers)}?{elsewhere}"):
+        assert 'value="operator"' not in doors.client.get(address).text
+        assert doors.client.post(address, data=form).status_code in (200, 303)
+        assert (wanted(doors, strangers), wanted(doors, theirs)) == ("not_this", "all")
+    assert 'value="operator"' in doors.client.get(mailed(doors, strangers)).text
 
 
 def test_strangers_find_no_door(doors: Doors) -> None:

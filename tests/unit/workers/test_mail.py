@@ -6,12 +6,14 @@ import email
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from email import policy
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from booking import queries
+from booking import queries, reminders
 from connectors.emulators.mailbox import Fault, SmtpCatcher, Stage
 from connectors.mail.imip import open_outgoing
 from connectors.mail.outgoing import OutcomeUnknown, Outgoing, Receipt
@@ -319,3 +321,13 @@ def test_nothing_else_is_mail(sqlite: Database, tmp_path: Path, now: datetime, c
     leased = outbox.Leased(1, PullCalendar(1), "x", 1, "", outbox.Scope(), now)
     with pytest.raises(TypeError):
         send_mail(clerk.world, leased)
+
+
+def test_a_reminders_link_proves_who_reads_the_mail(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    clerk.send(SendMail("b1", 0, "reminder", "client"))
+    with clerk.database.reading() as tx:
+        claim = reminders.claim_of(tx, "b1")
+    assert clerk.delivery(about="reminder") is not None
+    told = email.message_from_bytes(catcher.messages[0].raw, policy=policy.default)
+    link = parse_qs(urlsplit(str(told["List-Unsubscribe"]).strip("<>")).query)
+    assert clerk.world.vault.signed(claim, reminders.PURPOSE, link["proof"][0])
