@@ -215,6 +215,21 @@ def test_who_has_a_longer_address_stays_who_they_are(desk: Desk, other: str) -> 
     assert (desk.seen(gone).client_name, desk.seen(gone).client_email) == ("—", "")
 
 
+def test_an_address_may_have_letters_outside_of_ascii(desk: Desk) -> None:
+    gone = book(
+        desk, desk.at(9), client={"email": "Ágnes@posta.example"}, answers={"street": "ask Ágnes@posta.example"}
+    )
+    desk.cancel(gone)
+    send_all(desk)
+    with desk.database.transaction() as tx:
+        seen = {"email": "written by ÁGNES@posta.example"}
+        timeline.note(tx, "another", desk.operator_id, "noted", now=desk.now, audience="admin", **seen)
+    with desk.database.reading() as tx:
+        assert [b["id"] for b in privacy.export(tx, "ágnes@POSTA.example", now=desk.now)["bookings"]] == [gone]
+    assert erase(desk, "ágnes@posta.example").bookings == 1
+    assert holding(desk.database, "ágnes", "gnes@posta") == []
+
+
 def test_who_named_somebody_else_keeps_their_own_words(desk: Desk) -> None:
     gone = book(desk, desk.at(9), client={"name": "Kovacs"}, answers={"street": "20"})
     both = {"street": f"20 Road, with {EMAIL}"}

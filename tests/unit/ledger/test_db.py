@@ -55,6 +55,11 @@ def test_a_time_without_a_zone_is_refused(database: Database) -> None:
     assert noted(database) == []
 
 
+def test_small_letters_are_those_of_every_alphabet(database: Database) -> None:
+    with database.reading() as tx:
+        assert tx.execute(sa.select(sa.func.lower("ÁGNES Šœ"), sa.func.lower(sa.null()))).one() == ("ágnes šœ", None)
+
+
 def test_nothing_is_no_instant(sqlite: Database) -> None:
     kind = UtcDateTime()
     assert kind.process_bind_param(None, sqlite.engine.dialect) is None
