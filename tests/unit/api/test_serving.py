@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.guard.sitecustomize import guard_children
+
 
 @pytest.mark.timeout(120)
 def test_a_service_closes_everything_when_told_to_end(tmp_path: Path) -> None:
@@ -25,6 +27,7 @@ def test_a_service_closes_everything_when_told_to_end(tmp_path: Path) -> None:
         "SLOTLEDGER_MAIL_URL": f"file:{tmp_path}/mail",
         "PYTHONPATH": str(Path(__file__).parents[3]),
     }
+    guard_children(environment)
     command = [sys.executable, "-c", "from api.cli import main; main()", "serve", "--port", str(port)]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
