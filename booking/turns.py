@@ -204,7 +204,6 @@ def _give(tx: Tx, terms: Terms, offering: Offering, start: Start, entry: Any, *,
         now=now,
         mates=offering.mates,
         join=start.slot_id,
-        join=start.slot_id,
     )
     if slot_id is None:  # it was free a statement ago, under the operator's lock
         raise RuntimeError("a free start could not be claimed")
