@@ -7,14 +7,18 @@ from fastapi.responses import Response
 
 from api import keys, rates
 from api.deps import Site
-from api.pages.render import language_of, page
+from api.pages.render import HEADERS, language_of, page
 from api.pages.service import Form
 from booking import commands, overview, queries
 from booking.errors import BookingError, NotFound
 from booking.states import Happening
+from ledger import audit
+from ledger.audit import Actor
 from ledger.db import Tx
 
-ACTS = ("confirm", "decline", "cancel", "no_show")
+_UNFRAMED = HEADERS["Content-Security-Policy"].replace("frame-ancestors *", "frame-ancestors 'none'")
+ACTS = {"confirm": "confirmed", "decline": "declined", "cancel": "cancelled", "no_show": "no_show"}
+"""Button → what is written down, in the words of the admin API."""
 
 
 def ask(request: Request, booking_id: str) -> Response:
@@ -34,6 +38,10 @@ def look(request: Request, booking_id: str, here: Site, form: Form) -> Response:
             who.sees(owner)
             if act in ACTS and who.writes:
                 _do(tx, here, booking_id, act, f"operator_page:{who.name}")
+                actor = Actor(who.kind, who.name, who.id, request.client.host if request.client else "")
+                audit.record(
+                    tx, actor, f"booking.{ACTS[act]}", f"booking:{booking_id}", now=here.now(), operator_id=owner
+                )
     except (keys.NotAllowed, NotFound):
         rates.guessed_wrong(request)
         return _page(request, booking_id, wrong=True)
@@ -58,6 +66,6 @@ def _page(
 ) -> Response:
     return page(
         request, "operator_booking.html", language_of(request), status=403 if wrong else 409 if problem else 200,
-        headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
+        headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Content-Security-Policy": _UNFRAMED},
         booking_id=booking_id, booking=view, key=key, wrong=wrong, problem=problem,
     )  # fmt: skip

@@ -12,6 +12,8 @@ from api.deps import Here, Site
 from api.signin.pages import PRIVATE, private_page, providers_of
 from api.signin.visits import Press, Pressed, Signed, Visit, give_cookie
 from booking.errors import NotFound
+from ledger import audit
+from ledger.db import Tx
 from ledger.identity import codes, links, passwords, sessions, users
 from ledger.identity.errors import BadValue
 from ledger.vault import VaultError
@@ -42,6 +44,7 @@ def change_password(request: Request, here: Here, press: Pressed) -> Response:
     made = passwords.hashed(new)
     with here.database.transaction() as tx:
         users.set_password(tx, person.id, made)
+        _record(tx, here, press, "user.password_changed")
         token = _renewed(tx, press)
     return _done(here, press, "password", token)
 
@@ -64,6 +67,7 @@ def start_codes(request: Request, here: Here, press: Pressed) -> Response:
     try:
         with here.database.transaction() as tx:
             recovery = users.start_codes(tx, here.vault, person.id, secret=secret, code=form["code"], now=here.now())
+            _record(tx, here, press, "user.codes_on")
             token = _renewed(tx, press)
     except BadValue as error:
         return _setup(request, here, press.visit, secret, context, problem=error)
@@ -81,6 +85,7 @@ def stop_codes(request: Request, here: Here, press: Pressed) -> Response:
         return _page(request, here, press.visit, problem=error)
     with here.database.transaction() as tx:
         users.stop_codes(tx, press.visit.person.id)
+        _record(tx, here, press, "user.codes_off")
         token = _renewed(tx, press)
     return _done(here, press, "codes-off", token)
 
@@ -91,6 +96,7 @@ def end_session(session_id: int, here: Here, press: Pressed) -> Response:
     with here.database.transaction() as tx:
         if not sessions.revoke(tx, press.visit.person.id, session_id):
             raise NotFound("there is no such session")
+        _record(tx, here, press, "user.session_ended")
     return RedirectResponse(f"/{press.visit.door}/account?did=ended#sessions", 303, PRIVATE)
 
 
@@ -104,6 +110,7 @@ def remove_link(kind: str, link_id: int, request: Request, here: Here, press: Pr
     with here.database.transaction() as tx:
         if not links.remove(tx, press.visit.person.id, kind, link_id):
             raise NotFound("there is no such thing")
+        _record(tx, here, press, {"passkey": "user.passkey_removed"}.get(kind, "user.account_removed"))
         token = _renewed(tx, press)
     return _done(here, press, "removed", token)
 
@@ -122,6 +129,12 @@ def prove(request: Request, here: Site, visit: Visit, password: str) -> None:
     if stored and not passwords.fits(password, stored):
         rates.sign_in_failed(request, email)
         raise BadValue("current", "wrong_password", "this is not your password")
+
+
+def _record(tx: Tx, here: Site, press: Press, action: str) -> None:
+    """What opens a door, and who changed it, is asked for when something went wrong."""
+    person = press.visit.person
+    audit.record(tx, press.actor, action, f"user:{person.id}", now=here.now(), operator_id=person.operator_id)
 
 
 def _renewed(tx: Any, press: Press) -> str:

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.signin.visits import safe_next
+from ledger import audit
 from ledger.db import Database
 from ledger.identity import sessions, users
 from ledger.identity.tables import UserSession
@@ -25,6 +26,12 @@ from tests.support.doors import Doors, open_doors
 @pytest.fixture
 def doors(sqlite: Database) -> Doors:
     return open_doors(sqlite)
+
+
+def written(doors: Doors) -> list[str]:
+    """What is on record, oldest first."""
+    with doors.desk.database.reading() as tx:
+        return [entry["action"] for entry in reversed(audit.listing(tx))]
 
 
 def test_from_the_door_to_the_desk_and_out(doors: Doors) -> None:
@@ -109,6 +116,7 @@ def test_a_code_is_asked_for_and_taken_once(doors: Doors) -> None:
     assert "7 recovery codes are left." in browser.shown.text
     assert browser.post("/operator/account/codes/off", password="wrong").status_code == 422
     assert browser.post("/operator/account/codes/off", password=PASSWORD).status_code == 303
+    assert written(doors) == ["user.codes_on", "user.codes_off"]
     assert Browser(doors).sign_in("anna").status_code == 303
 
 
@@ -172,6 +180,7 @@ def test_sessions_are_listed_and_ended_one_by_one_and_all(doors: Doors) -> None:
     stranger.get("/admin/account")
     assert stranger.post(ends[0].replace("/operator/", "/admin/")).status_code == 404
     assert here.post(ends[0]).status_code == 303
+    assert written(doors) == ["user.session_ended"]
     alive = [b.get("/operator/").status_code for b in (here, phone, laptop)]
     assert sorted(alive) == [200, 200, 303]
     assert alive[0] == 200
@@ -190,6 +199,7 @@ def test_another_password_renews_this_session_and_ends_the_others(doors: Doors) 
         assert here.post("/operator/account/password", **given).status_code == 422
     done = here.post("/operator/account/password", password=PASSWORD, new="a new good password")
     assert done.status_code == 303
+    assert written(doors) == ["user.password_changed"]
     assert here.session != before
     assert here.get("/operator/account?did=password").status_code == 200
     assert elsewhere.get("/operator/").status_code == 303
