@@ -29,7 +29,7 @@ from ledger.backoff import NotYet
 from ledger.claims import Freed
 from ledger.db import Tx
 from ledger.messages import ExpireOffer, PromoteWaitlist
-from ledger.tables import Operator, Turn
+from ledger.tables import Operator, Slot, Turn
 
 PAUSED_CHECK = timedelta(seconds=30)
 _AT_ONCE = timedelta(days=7)
@@ -275,6 +275,9 @@ def _scope_of(freed: Freed) -> outbox.Scope:
 
 def _keep(tx: Tx, freed: Freed, scope: outbox.Scope, *, now: datetime, cause: str) -> None:
     holder = f"kept:{secrets.token_hex(8)}"
+    seats = min(freed.seats, _room(tx, freed))
+    if seats < 1:
+        return
     slot_id = claims.claim(
         tx,
         operator_id=freed.operator_id,
@@ -283,7 +286,7 @@ def _keep(tx: Tx, freed: Freed, scope: outbox.Scope, *, now: datetime, cause: st
         block=freed.block,
         capacity=freed.capacity,
         holder=holder,
-        seats=freed.seats,
+        seats=seats,
         now=now,
         mates=freed.mates,
     )
@@ -291,8 +294,22 @@ def _keep(tx: Tx, freed: Freed, scope: outbox.Scope, *, now: datetime, cause: st
         outbox.append(tx, PromoteWaitlist(freed.operator_id, holder), now=now, scope=scope, cause=cause)
         reviews.ask(
             tx, "promotion", f"promotion:{holder}", now=now, operator_id=freed.operator_id, slot_id=slot_id,
-            detail={"holder": holder, "service_id": freed.service_id, "start": freed.period.start.isoformat(), "seats": freed.seats},
+            detail={"holder": holder, "service_id": freed.service_id, "start": freed.period.start.isoformat(), "seats": seats},
         )  # fmt: skip
+
+
+def _room(tx: Tx, freed: Freed) -> int:
+    """Seats at the start that these were of, which may have been given another number since people came."""
+    there = sa.select(claims.ROOM - Slot.taken).where(
+        Slot.operator_id == freed.operator_id,
+        Slot.service_id == freed.service_id,
+        Slot.starts_at == freed.period.start,
+        Slot.ends_at == freed.period.end,
+        Slot.taken > 0,
+        Slot.leader_id.is_(None),
+    )
+    room = tx.execute(there).scalar()
+    return freed.capacity if room is None else int(room)
 
 
 def _close_rest(tx: Tx, freed: Freed, *, now: datetime, cause: str) -> None:

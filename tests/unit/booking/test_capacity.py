@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from booking import capacity, queries, setup
 from booking.catalogue import offering
 from booking.errors import SlotTaken
-from ledger import claims
+from ledger import claims, pauses, reviews
 from ledger.db import Database
 from ledger.messages import SendMail
 from ledger.tables import Slot, SlotEvent
@@ -78,6 +78,36 @@ def test_a_lowered_number_drops_nobody_and_lets_nobody_in(desk: Desk) -> None:
     assert desk.place(waiting)["status"] == "promoted"
     with pytest.raises(SlotTaken):
         desk.book(desk.at(9, 1), "late")
+
+
+def test_of_a_lowered_number_a_pause_keeps_what_there_is(desk: Desk) -> None:
+    change(desk, capacity=8)
+    booked = [desk.book(desk.at(9, 1), who, seats=seats) for who, seats in (("a", 5), ("b", 3))]
+    change(desk, capacity=6)
+    waiting = desk.join("imre", {"start": desk.at(9, 1)})
+    with desk.database.transaction() as tx:
+        pause = pauses.pause(tx, scope="global", target="", automations=["promote"], now=desk.now)
+    desk.cancel(booked[1])
+    with pytest.raises(SlotTaken):
+        desk.book(desk.at(9, 1), "stranger")
+    with desk.database.reading() as tx:
+        assert [r["detail"]["seats"] for r in reviews.listing(tx, state="open")] == [1]
+        assert tx.execute(sa.select(Slot.taken)).scalars().all() == [6]
+    with desk.database.transaction() as tx:
+        pauses.resume(tx, pause, now=desk.now)
+    desk.work()
+    assert desk.place(waiting)["status"] == "promoted"
+
+
+def test_of_a_lowered_number_a_pause_keeps_no_more_than_that(desk: Desk) -> None:
+    full = desk.book(desk.at(9, 1), "a", seats=3)
+    change(desk, capacity=2)
+    with desk.database.transaction() as tx:
+        pauses.pause(tx, scope="global", target="", automations=["promote"], now=desk.now)
+    desk.cancel(full)
+    assert seats_left(desk, 9 + 24) == (0, "held")
+    with desk.database.reading() as tx:
+        assert tx.execute(sa.select(Slot.taken).where(Slot.taken > 0)).scalars().all() == [2]
 
 
 def test_lowered_and_raised_again_is_as_before(desk: Desk) -> None:
