@@ -66,6 +66,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "TimeFreed": marked("would give free time to the line and open the rest"),
         "PushEvent": marked("would write the calendar entry"),
         "NoShowTagged": marked("would mark or unmark a missed appointment"),
+        "AskWhoCame": marked("would ask whether the client came"),
         "ReleaseUnconfirmed": marked("would offer an unconfirmed place to those who wait"),
         "SweepEvent": marked("would remove a doubled calendar entry"),
         "RemindBooking": marked("would remind the client"),
