@@ -67,7 +67,10 @@ def come_back(request: Request, provider: str, here: Here) -> Response:
         return _linked(request, here, provider, granted, user_id, begun["next"])
     with here.database.transaction() as tx:
         verified = granted.email if granted.verified else ""
-        known = links.user_of_account(tx, provider, granted.account, verified_email=verified, now=now)
+        known = links.user_of_account(
+            tx, provider, granted.account, verified_email=verified, now=now,
+            address=request.client.host if request.client else "",
+        )  # fmt: skip
         session = known and sessions.begin(
             tx, known, method=provider, agent=agent_of(request), now=now,
             instead_of=request.cookies.get(cookie_name(here, "session"), ""),

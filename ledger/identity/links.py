@@ -9,11 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ledger import audit
 from ledger.db import Tx, insert_ignoring
 from ledger.identity.errors import BadValue
 from ledger.identity.tables import Passkey, ProviderIdentity, SignInAttempt, User
 from ledger.vault import Vault
 
+_REMOVED = "removed:"
+"""Begins the subject of an account that was removed; no provider's subject does."""
 PATIENCE = timedelta(minutes=10)
 """How long one may take at the provider's page, or with the authenticator."""
 
@@ -44,11 +47,13 @@ def take(tx: Tx, vault: Vault, kind: str, token: str, *, now: datetime) -> tuple
 # --- accounts elsewhere -------------------------------------------------------------------------------------------
 
 
-def user_of_account(tx: Tx, provider: str, subject: str, *, verified_email: str, now: datetime) -> int | None:
+def user_of_account(
+    tx: Tx, provider: str, subject: str, *, verified_email: str, now: datetime, address: str = ""
+) -> int | None:
     """Who may come in with this account: whose it is already, else the user of that very address, whose it becomes.
 
-    verified_email: only where the provider vouches for it, else ``""``. An address whose user has another account at
-    this provider opens nothing: accounts change hands, subjects don't.
+    address: of the machine that asks, for the record. verified_email: only where the provider vouches for it, else ``""``. An address whose user has another account at
+    this provider, or has removed one, opens nothing: accounts change hands, subjects don't, and removed is removed.
     """
     row = ProviderIdentity
     known = tx.execute(sa.select(row.user_id).where(row.provider == provider, row.subject == subject)).scalar()
@@ -61,6 +66,10 @@ def user_of_account(tx: Tx, provider: str, subject: str, *, verified_email: str,
     if other is not None:
         return None
     add_account(tx, int(user_id), provider, subject, email=verified_email, now=now)
+    user = tx.execute(sa.select(User.name, User.operator_id).where(User.id == user_id)).one()
+    who, whose = audit.Actor("user", user.name, str(user_id), address), user.operator_id
+    after = {"provider": provider}
+    audit.record(tx, who, "user.account_linked", f"user:{user_id}", now=now, operator_id=whose, after=after)
     return int(user_id)
 
 
@@ -77,7 +86,8 @@ def add_account(tx: Tx, user_id: int, provider: str, subject: str, *, email: str
 def identities(tx: Tx, user_id: int) -> list[dict[str, Any]]:
     """A user's accounts elsewhere."""
     row = ProviderIdentity
-    query = sa.select(row.id, row.provider, row.email, row.created_at).where(row.user_id == user_id).order_by(row.id)
+    query = sa.select(row.id, row.provider, row.email, row.created_at).where(row.user_id == user_id, _opens(row))
+    query = query.order_by(row.id)
     return [dict(r._mapping) for r in tx.execute(query)]
 
 
@@ -117,10 +127,17 @@ def passkeys(tx: Tx, user_id: int) -> list[dict[str, Any]]:
 
 def remove(tx: Tx, user_id: int, kind: str, link_id: int) -> bool:
     """kind: ``passkey`` or ``account``. False for what isn't that user's."""
-    table: Any = {"passkey": Passkey, "account": ProviderIdentity}.get(kind)
-    if table is None:
-        return False
-    return tx.execute(sa.delete(table).where(table.id == link_id, table.user_id == user_id)).rowcount == 1
+    if kind == "passkey":
+        return tx.execute(sa.delete(Passkey).where(Passkey.id == link_id, Passkey.user_id == user_id)).rowcount == 1
+    row = ProviderIdentity
+    mine = (row.id == link_id, row.user_id == user_id, _opens(row))
+    # A stone is left where it was, so that the same address doesn't open the door again by itself.
+    values = {"subject": f"{_REMOVED}{link_id}", "email": ""}
+    return kind == "account" and tx.execute(sa.update(row).where(*mine).values(**values)).rowcount == 1
+
+
+def _opens(row: type[ProviderIdentity]) -> sa.ColumnElement[bool]:
+    return sa.not_(row.subject.startswith(_REMOVED))
 
 
 def _hash(text: str) -> str:

@@ -12,6 +12,7 @@ import pyotp
 import pytest
 import sqlalchemy as sa
 
+from ledger import audit
 from ledger.db import Database
 from ledger.identity import codes, links, passwords, proofs, sessions, users
 from ledger.identity.errors import BadValue, NoSuchUser
@@ -328,6 +329,32 @@ def test_an_account_elsewhere_opens_by_its_subject_or_once_by_a_verified_address
         assert not links.remove(tx, ada, "nonsense", google["id"])
         assert links.remove(tx, ada, "account", google["id"])
     assert opened("1") is None
+    with database.reading() as tx:
+        written = [(e["action"], e["target"], e["after"]) for e in reversed(audit.listing(tx))]
+    assert written == [
+        ("user.account_linked", f"user:{ada}", {"provider": "google"}),
+        ("user.account_linked", f"user:{ada}", {"provider": "microsoft"}),
+    ]
+
+
+def test_an_account_that_was_removed_opens_again_only_by_hand(database: Database, now: datetime) -> None:
+    ada = added(database, now)
+
+    def opened() -> int | None:
+        with database.transaction() as tx:
+            return links.user_of_account(tx, "google", "1", verified_email="ada@practice.example", now=now)
+
+    assert opened() == ada
+    for _ in range(2):
+        with database.transaction() as tx:
+            (google,) = links.identities(tx, ada)
+            assert links.remove(tx, ada, "account", google["id"])
+            assert not links.remove(tx, ada, "account", google["id"])
+            assert links.identities(tx, ada) == []
+        assert opened() is None
+        with database.transaction() as tx:
+            links.add_account(tx, ada, "google", "1", email="ada@practice.example", now=now)
+        assert opened() == ada
 
 
 def test_a_passkey_is_one_users(database: Database, now: datetime) -> None:
