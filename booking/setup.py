@@ -82,7 +82,7 @@ def put_service(
             raise Invalid([FieldError("slug", "in_use", f"{operator} has a service {slug} already")])
         with _line_first(tx, owner, now):
             tx.execute(sa.update(Service).where(Service.id == known).values(spec=checked.to_json()))
-            teams.put(tx, known, owner, members)
+            teams.put(tx, known, owner, members, now=now)
             capacity.adjust_all(tx, [owner, *members], now=now, cause="hours or rules changed")
         return int(known)
     with _line_first(tx, owner, now):
@@ -93,7 +93,7 @@ def put_service(
                 .returning(Service.id)
             ).scalar_one()
         )
-        teams.put(tx, made, owner, members)
+        teams.put(tx, made, owner, members, now=now)
     return made
 
 
@@ -189,7 +189,7 @@ def remove_service(tx: Tx, operator: str, slug: str, *, now: datetime) -> None:
         tx, Booking.service_id == service_id, WaitlistEntry.service_id == service_id, Slot.service_id == service_id
     )
     with _line_first(tx, owner, now):  # an opening may have named it
-        teams.put(tx, service_id, owner, [])
+        teams.put(tx, service_id, owner, [], now=now)
         tx.execute(sa.delete(Service).where(Service.id == service_id))
     pauses.end_of(tx, "service", [service_id], now=now)
 
@@ -206,7 +206,7 @@ def remove_operator(tx: Tx, slug: str, *, now: datetime) -> None:
     for each in webhooks.listing(tx, operator_id=owner):
         webhooks.remove(tx, each["id"])
     tx.execute(sa.delete(Operator).where(Operator.id == owner))
-    teams.draw_circles(tx, mates)
+    teams.draw_circles(tx, mates, now=now)
 
 
 def _check_unused(tx: Tx, *uses: sa.ColumnElement[bool]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -10,7 +11,7 @@ from booking.errors import FieldError, Invalid
 from booking.tables import Service, TeamMember
 from ledger import claims
 from ledger.db import Tx
-from ledger.tables import Operator
+from ledger.tables import Operator, Slot
 
 
 def ids_of(tx: Tx, slugs: Sequence[str], *, path: str = "team.") -> list[int]:
@@ -41,7 +42,7 @@ def lock(tx: Tx, operator_ids: Iterable[int]) -> None:
         claims.lock_operator(tx, each)
 
 
-def put(tx: Tx, service_id: int, owner_id: int, member_ids: Sequence[int]) -> None:
+def put(tx: Tx, service_id: int, owner_id: int, member_ids: Sequence[int], *, now: datetime) -> None:
     """From now on these do the service. Its owner, they, and those who did it before are locked."""
     before = members_of(tx, service_id)
     if not before and not member_ids:
@@ -51,7 +52,7 @@ def put(tx: Tx, service_id: int, owner_id: int, member_ids: Sequence[int]) -> No
     if member_ids:
         rows = [{"service_id": service_id, "operator_id": each} for each in member_ids]
         tx.execute(sa.insert(TeamMember), rows)
-    draw_circles(tx, touched)
+    draw_circles(tx, touched, now=now)
 
 
 def circle_of(tx: Tx, operator_id: int) -> set[int]:
@@ -60,9 +61,9 @@ def circle_of(tx: Tx, operator_id: int) -> set[int]:
     return {operator_id, *tx.execute(sa.select(Operator.id).where(Operator.circle == circle)).scalars()}
 
 
-def draw_circles(tx: Tx, operator_ids: Iterable[int]) -> None:
+def draw_circles(tx: Tx, operator_ids: Iterable[int], *, now: datetime) -> None:
     """Put everybody who shares a service with any of these, or did, into one circle with them; the others stand alone.
-    All of them are locked."""
+    Who still has time taken together in a slot stays together. All of them are locked."""
     asked = sorted(set(operator_ids))
     circles = {each: {each} for one in asked for each in circle_of(tx, one)}
     pairs = tx.execute(
@@ -70,7 +71,19 @@ def draw_circles(tx: Tx, operator_ids: Iterable[int]) -> None:
         .join(TeamMember, TeamMember.service_id == Service.id)
         .where(sa.or_(Service.operator_id.in_(list(circles)), TeamMember.operator_id.in_(list(circles))))
     ).all()
-    for owner_id, member_id in pairs:
+    led, mate = sa.orm.aliased(Slot), sa.orm.aliased(Slot)
+    still = tx.execute(
+        sa.select(led.operator_id, mate.operator_id.label("mate_id"))
+        .join(mate, mate.leader_id == led.id)
+        .where(
+            led.operator_id.in_(list(circles)),
+            mate.operator_id.in_(list(circles)),
+            mate.taken > 0,
+            mate.block_end > now,
+        )
+        .distinct()
+    ).all()
+    for owner_id, member_id in (*pairs, *still):
         together = circles[owner_id] | circles[member_id]
         for each in together:
             circles[each] = together

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from booking import catalogue, queries, setup
 from ledger.db import Database
-from ledger.tables import Seat, Slot
+from ledger.messages import RemoteCancellation
+from ledger.tables import Operator, Seat, Slot, SlotEvent
 from tests.support.desk import SPEC, Desk
 
 PEOPLE = ("anna", "ben", "chloe")
@@ -127,3 +128,40 @@ def test_the_line_gets_a_seat_in_a_group_of_the_team_that_was(changed: Desk, acc
         changed.accept(waiting)
     assert changed.place(waiting)["status"] == "promoted"
     assert seats_of(changed, who_has(changed, booked[1])[1])["booking"] == 4
+
+
+# --- the lock of a team that was ----------------------------------------------------------------------------------
+
+
+def circles(desk: Desk) -> dict[str, int | None]:
+    with desk.database.reading() as tx:
+        return {str(r.slug): r.circle for r in tx.execute(sa.select(Operator.slug, Operator.circle))}
+
+
+def test_who_has_time_taken_together_is_locked_together_until_it_is_over(database: Database) -> None:
+    desk = practice(database, "anna", "ben")
+    booked = [desk.book(desk.at(hour, 1), f"c{hour}", "consult", seats=4) for hour in (9, 10)]
+    change_team(desk, (), team_mode="any", capacity=1)
+    assert circles(desk) == {"anna": 1, "ben": 1, "chloe": None}
+    waiting = desk.join("imre", {"start": desk.at(9, 1)}, "consult")
+    desk.cancel(booked[0])
+    assert desk.place(waiting)["status"] == "promoted"
+    with desk.database.reading() as tx:
+        ben = setup.operator_id(tx, "ben")
+        query = sa.select(SlotEvent.__table__).where(SlotEvent.operator_id == ben, SlotEvent.wanted)
+        theirs = tx.execute(query).one()
+    desk.say(RemoteCancellation(theirs.id, theirs.slot_id))
+    assert desk.seen(booked[1]).status == "cancelled"
+    change_team(desk, (), team_mode="any", capacity=2)
+    assert set(circles(desk).values()) == {1, None}  # nobody looks again where no team is
+    change_team(desk, ("anna", "chloe"))
+    change_team(desk, ())
+    assert set(circles(desk).values()) == {None}
+
+
+def test_a_slot_that_is_over_locks_nobody_together(database: Database) -> None:
+    desk = practice(database, "anna", "ben")
+    desk.book(desk.at(9), "a", "consult")
+    desk.now = desk.at(10)
+    change_team(desk, ())
+    assert set(circles(desk).values()) == {None}
