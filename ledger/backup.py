@@ -34,6 +34,9 @@ _KINDS: dict[str, sa.types.TypeEngine[Any]] = {
     "instant": UtcDateTime(), "json": sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"), "bytes": sa.LargeBinary(), "bool": sa.Boolean(), "plain": sa.types.NullType(),
 }  # fmt: skip
 
+_ENDED = frozenset({"user_session", "sign_in_attempt"})
+"""Not restored: one that was ended or used since would be good again."""
+
 
 class BackupError(Exception):
     """It can't be saved or restored; nothing was changed."""
@@ -61,7 +64,7 @@ def save(database: Database, path: Path, *, now: datetime, progress: Progress | 
 def restore(database: Database, path: Path, *, now: datetime, progress: Progress | None = None) -> int:
     """Fill an empty database, then bring it to this version's tables. Returns how many rows. Raises `BackupError`.
 
-    What was settled stays settled. Events that are made from now on get keys of their own: ids of slots are given again
+    What was settled stays settled; nobody is signed in. Events that are made from now on get keys of their own: ids of slots are given again
     that were given after the backup, and an event of those may still stand in somebody's calendar.
     """
     try:
@@ -70,6 +73,8 @@ def restore(database: Database, path: Path, *, now: datetime, progress: Progress
             _prepare(database, manifest, now)
             with database.transaction() as tx:
                 rows = _restore(tx, archive, manifest, progress)
+                for name in _ENDED & {told["name"] for told in manifest["tables"]}:
+                    tx.execute(sa.delete(sa.table(name)))
     except (zipfile.BadZipFile, ValueError, KeyError) as error:
         raise BackupError(f"{path} is damaged: {error}") from None
     migrate(database, now=now)

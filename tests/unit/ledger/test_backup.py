@@ -20,6 +20,7 @@ from ledger import backup, catalog, clock, deliveries, outbox, reviews
 from ledger.backup import BackupError
 from ledger.db import Database, open_database
 from ledger.entries import key_of
+from ledger.identity import links, sessions, users
 from ledger.messages import SendMail
 from ledger.migrate import is_current, migrate
 from ledger.tables import Connection, Deployment, OutboxMessage, SlotEvent, TimelineEntry
@@ -112,6 +113,21 @@ def test_life_goes_on_there(desk: Desk, kind: str, tmp_path: Path) -> None:
         with empty.reading() as tx:
             assert tx.execute(sa.select(sa.func.max(TimelineEntry.id))).scalar_one() > before
             assert queries.booking_view(tx, booking_id, TERMS)["seats"] == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_nobody_is_signed_in_after_it(desk: Desk, kind: str, tmp_path: Path) -> None:
+    with desk.database.transaction() as tx:
+        user = users.add(tx, email="eva@practice.example", role="admin", now=desk.now)
+        cookie = sessions.begin(tx, user, method="password", agent="", now=desk.now)
+        begun = links.begin(tx, Vault("a key that is only for tests"), "google", "{}", now=desk.now)
+    backup.save(desk.database, tmp_path / "all.zip", now=desk.now)
+    with another(kind, tmp_path) as empty:
+        backup.restore(empty, tmp_path / "all.zip", now=desk.now)
+        with empty.transaction() as tx:
+            assert users.by_email(tx, "eva@practice.example").id == user
+            assert sessions.find(tx, cookie, now=desk.now) is None
+            assert links.take(tx, Vault("a key that is only for tests"), "google", begun, now=desk.now) is None
 
 
 def test_a_slot_id_that_is_given_again_makes_another_key(desk: Desk, tmp_path: Path) -> None:
