@@ -13,7 +13,8 @@ When a calendar object goes with it (RFC 5546; PROVIDERS D5, D6):
 
 * only to the client, and only where we are the voice of the booking (P8); the operator's event is pushed, so a REQUEST
   would put it there a second time;
-* REQUEST with whatever makes or keeps the booking confirmed; SEQUENCE is the revision, UID and organizer never change;
+* REQUEST with whatever makes or keeps the booking confirmed; SEQUENCE is the revision, the UID never changes, nor
+  does the organizer for one recipient;
 * CANCEL with its end, but only where a REQUEST went out before: whoever was never invited has nothing to take out of
   their calendar and gets words alone. That is read from the deliveries, because an invitation that was decided may
   have become out of date before it was sent. One whose fate is unknown counts as sent: a CANCEL too many is ignored by

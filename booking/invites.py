@@ -1,6 +1,6 @@
 """What calendars are told: the client's invitation of a booking or of a place in line, the words of the operator's event.
 
-One UID has one organizer for its whole life (PROVIDERS D3), and it may begin as a place in line: the tentative entry of
+One UID has one organizer for one recipient (PROVIDERS D3), and it may begin as a place in line: the tentative entry of
 somebody waiting has the UID and tag that the booking gets when it is promoted, with the next SEQUENCE (RFC 5546 §2.1.4).
 """
 

@@ -44,7 +44,7 @@ class About(StrEnum):
 class Invite:
     """What the iTIP part says; the fields are those of `connectors.ical.itip.Invitation`, organizer and attendee flattened.
 
-    status: ``CONFIRMED``, ``TENTATIVE`` or ``CANCELLED``. Times are UTC. organizer_email never changes for a UID.
+    status: ``CONFIRMED``, ``TENTATIVE`` or ``CANCELLED``. Times are UTC. organizer_email never changes for a UID and attendee.
     """
 
     uid: str

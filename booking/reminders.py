@@ -109,6 +109,15 @@ def turn_on(tx: Tx, booking_id: str, *, now: datetime, cause: str) -> None:
     timeline.note(tx, row.id, row.operator_id, "reminders_on", now=now, cause=cause)
 
 
+def leave_behind(tx: Tx, row: Any, *, now: datetime) -> None:
+    """This booking is about to have another address. Who wants no reminders of their others at the old one still won't
+    get any."""
+    if row.reminders_off != "operator":
+        return
+    theirs = (Booking.client_email == row.client_email, Booking.operator_id == row.operator_id, Booking.id != row.id)
+    tx.execute(sa.update(Booking).where(*theirs).values(reminders_off="operator", updated_at=now))
+
+
 def plan_attendance(tx: Tx, row: Any, spec: ServiceSpec, *, scope: outbox.Scope, now: datetime, cause: str) -> None:
     """Ask a confirmed booking's client in time whether they come, and later, unanswered, those who wait. Whoever books when
     others have been asked already has just said so."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
 
 from booking import commands, line_replies, waitlist
+from booking.address import failing
 from booking.catalogue import offering_of
 from booking.complete import scope_of
 from booking.errors import NotPossible, TooLate
@@ -251,9 +251,10 @@ def address_failed(
     if audience != "client":
         return
     row = _booking(tx, Booking.id == about_id)
-    whose = sha256(address.lower().encode()).hexdigest()[:32]
+    if row is not None and row.client_email.lower() != address.lower():
+        return  # they have another one by now
     if reviews.ask(
-        tx, "failed_address", f"failed_address:{operator_id}:{whose}", now=now, operator_id=operator_id,
+        tx, "failed_address", failing(operator_id, address), now=now, operator_id=operator_id,
         slot_id=row.slot_id if row is not None else None, booking_id=row.id if row is not None else None,
         detail={"about": kind, "reply": words[:500]},
     ) and row is not None:  # fmt: skip

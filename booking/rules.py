@@ -40,21 +40,31 @@ def client_of(given: Mapping[str, Any], *, zone: str, path: str = "client.") -> 
     """Check what a person typed. zone: used where none is given. Raises `Invalid`."""
     errors: list[FieldError] = []
     name = said(given.get("name"))
-    email = str(given.get("email") or "").strip()
     timezone = str(given.get("timezone") or zone)
     language = str(given.get("language") or "en").split("-")[0].lower()
     if not name or len(name) > 200:
         errors.append(FieldError(path + "name", "required", "a name of 1 to 200 characters is needed"))
-    if len(email) > 254 or not _EMAIL.fullmatch(email):
-        errors.append(FieldError(path + "email", "not_an_address", "a mail address like name@example.org is needed"))
+    email = ""
+    try:
+        email = email_of(given.get("email"), path=path + "email")
+    except Invalid as error:
+        errors += error.errors
     if not is_zone(timezone):
         errors.append(FieldError(path + "timezone", "unknown_timezone", "an IANA zone like Europe/Budapest is needed"))
     if language not in LANGUAGES:
         errors.append(FieldError(path + "language", "unknown_language", f"one of {', '.join(LANGUAGES)} is needed"))
     if errors:
         raise Invalid(errors)
+    return Client(name, email, timezone, language)
+
+
+def email_of(given: Any, *, path: str = "email") -> str:
+    """A mail address as it is stored: its domain lower-case. Raises `Invalid`."""
+    email = str(given or "").strip()
+    if len(email) > 254 or not _EMAIL.fullmatch(email):
+        raise Invalid([FieldError(path, "not_an_address", "a mail address like name@example.org is needed")])
     local, _, domain = email.rpartition("@")
-    return Client(name, f"{local}@{domain.lower()}", timezone, language)
+    return f"{local}@{domain.lower()}"
 
 
 def said(words: Any, longest: int | None = None) -> str:

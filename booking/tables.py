@@ -38,7 +38,8 @@ class TeamMember(Base):
 class Booking(Base):
     """One client's place in one slot.
 
-    token: the client's key to it, unguessable. uid, organizer_tag: of the invitation, never changed. revision: its
+    token: the client's key to it, unguessable. uid: of the invitation, never changed. organizer_tag: of its
+    organizer's address; like the token it becomes another one with another address of the client. revision: its
     SEQUENCE. waits_for: why it is pending: ``approval``, ``fresh`` (calendar data), both with a comma. expires_at: when
     a pending one is over. voice: who invites the client, fixed at creation (P8). partstat: the last answer of the
     client's calendar to our invitation; reply_sequence, reply_dtstamp: the revision it answered, and when it was given.

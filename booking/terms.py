@@ -20,7 +20,7 @@ class Terms:
         return domain if domain.isascii() else domain.encode("idna").decode("ascii")
 
     def organizer(self, tag: str) -> str:
-        """``local+TAG@domain``, lower-case: organizer and Reply-To of one UID, the same for its whole life."""
+        """``local+TAG@domain``, lower-case: organizer and Reply-To of one UID, always the same for one recipient."""
         local = self.mail_from.rpartition("@")[0].lower()
         return f"{local}+{tag}@{self.domain}"
 

@@ -114,6 +114,13 @@ def bounced(tx: Tx, delivery_id: int, *, detail: str) -> bool:
     return changed.rowcount == 1
 
 
+def forget_recipient(tx: Tx, *names: str) -> None:
+    """The client whom these mails went to has another address: the old one isn't kept. names: of the booking, and of the
+    place in line that it was."""
+    theirs = sa.update(Delivery).where(Delivery.booking_id.in_(names), Delivery.audience == "client")
+    tx.execute(theirs.values(recipient=""))
+
+
 def superseded(tx: Tx, delivery_id: int) -> None:
     """It was never handed over, and a newer one says more; the bytes are forgotten. Its state stays for the record."""
     _close(tx, delivery_id, state="superseded")

@@ -14,7 +14,7 @@ from api.deps import Here, Site
 from api.keys import Caller
 from api.schemas import Instant
 from api.security import Who
-from booking import commands, overview, queries
+from booking import address, commands, overview, queries
 from booking.errors import NotFound
 from booking.states import Happening
 from ledger.db import Tx
@@ -32,6 +32,12 @@ class NewStart(In):
     """The new start."""
 
     start: Instant
+
+
+class NewAddress(In):
+    """Where the client's mails shall go."""
+
+    email: str = Field(max_length=1000)
 
 
 @router.get("/bookings", response_model=Page[BookingRow], responses=READING)
@@ -96,6 +102,18 @@ def reschedule(booking_id: str, body: NewStart, act: Act) -> Response:
         booking_id,
         "rescheduled",
         lambda tx, **at: commands.reschedule(tx, act.site.terms, booking_id, body.start, by="operator", **at),
+    )
+
+
+@router.post("/bookings/{booking_id}/address", response_model=BookingSeen, responses=REFUSALS)
+def change_address(booking_id: str, body: NewAddress, act: Act) -> Response:
+    """Another mail address of the client: the invitation and a new link go there, the links sent before lead nowhere. The
+    address it has changes nothing."""
+    return _do(
+        act,
+        booking_id,
+        "address_changed",
+        lambda tx, **at: address.change_address(tx, act.site.terms, booking_id, body.email, by=act.caller.name, **at),
     )
 
 

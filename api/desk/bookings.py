@@ -15,7 +15,7 @@ from api.pages import operator as by_key
 from api.pages.service import Posted, instant_of
 from api.signin.pages import private_page
 from api.signin.visits import Visit, deed_of, press_of, visit_of, visitor
-from booking import commands, overview, queries
+from booking import address, commands, overview, queries
 from booking.errors import NotFound
 from booking.states import Happening
 from ledger.availability import SlotState
@@ -25,6 +25,7 @@ router = APIRouter(include_in_schema=False)
 MARKS = {"no_show": Happening.NO_SHOW, "undo_no_show": Happening.UNDO_NO_SHOW, "complete": Happening.COMPLETE}
 ACTS = {
     "confirm": "confirmed", "decline": "declined", "cancel": "cancelled", "reschedule": "rescheduled",
+    "address": "address_changed",
     "no_show": "no_show", "undo_no_show": "no_show_undone", "complete": "completed",
 }  # fmt: skip
 """Button → what is written down, in the words of the admin API."""
@@ -44,7 +45,7 @@ def booking(request: Request, booking_id: str, here: Here, did: str = "", proble
         choices = _choices(tx, here, view) if view["status"] in ("pending", "confirmed") and not ended else []
         return private_page(
             request, "desk_booking.html", visit=visit, booking=view, choices=choices, did=did, problem=problem,
-            begun=view["start"] <= now,
+            begun=view["start"] <= now, ended=ended,
         )  # fmt: skip
 
 
@@ -80,6 +81,8 @@ def _do(tx: Tx, here: Site, visit: Visit, booking_id: str, wanted: str, form: di
         if start is None:
             raise NotFound(NOTHING)
         commands.reschedule(tx, here.terms, booking_id, start, by="operator", **at)
+    elif wanted == "address":
+        address.change_address(tx, here.terms, booking_id, form.get("email", ""), by=visit.who.name, **at)
     else:
         commands.mark(tx, here.terms, booking_id, MARKS[wanted], **at)
 

@@ -49,6 +49,7 @@ _HAPPENINGS = {
     "mail_handed_over": marked("Mail handed over"),
     "mail_refused": marked("The mail address refused our mail"),
     "mail_stuck": marked("The mail server does not take our mail"),
+    "address_changed": marked("Mail address changed"),
     "erased": marked("Personal data erased"),
 }
 

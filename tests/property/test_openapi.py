@@ -68,6 +68,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", f"{ROOT}/operators/{{slug}}/services/{{service}}"): {"spec": TALK, "active": True},
     ("POST", f"{ROOT}/bookings/{{booking_id}}/cancel"): {"reason": "ill"},
     ("POST", f"{ROOT}/bookings/{{booking_id}}/reschedule"): {"start": START},
+    ("POST", f"{ROOT}/bookings/{{booking_id}}/address"): {"email": "eva@new.example"},
     ("POST", f"{ROOT}/waitlist/{{entry_id}}/promote"): {"start": START},
     ("POST", f"{ROOT}/waitlist/{{entry_id}}/prioritise"): {"priority": 3},
     ("POST", f"{ROOT}/pauses"): {"scope": "operator:anna", "automations": ["all"]},
@@ -89,6 +90,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 QUERIES: dict[str, dict[str, Any]] = {f"{SERVICE}/slots": {"from": "2027-01-11", "to": "2027-01-14"}}
 EXPECTED = {
     ("POST", "/api/v1/waitlist/{token}/accept"): {410},  # nobody offered anything
+    ("POST", f"{ROOT}/bookings/{{booking_id}}/no-show"): {409},  # it hasn't begun
     ("POST", "/api/v1/waitlist/{token}/decline"): {410},
     ("DELETE", f"{ROOT}/operators/{{slug}}"): {409},  # she has been booked
     ("DELETE", f"{ROOT}/operators/{{slug}}/services/{{service}}"): {409},

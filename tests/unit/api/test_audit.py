@@ -61,18 +61,21 @@ def test_what_is_done_to_bookings_is_written_down_without_their_clients(doors: D
     entry_id = doors.admin("GET", "/waitlist").json()["items"][0]["id"]
     doors.admin("POST", f"/waitlist/{entry_id}/prioritise", json={"priority": 3})
     doors.admin("POST", f"/bookings/{booking}/reschedule", json={"start": "2027-01-12T11:00:00Z"})
+    doors.admin("POST", f"/bookings/{booking}/address", json={"email": "kata@new.example"})
     doors.admin("POST", f"/bookings/{booking}/cancel", json={"reason": "kata@example.org asked for it"})
     doors.admin("POST", f"/waitlist/{entry_id}/remove")
     told = written(doors)
     assert [(e["action"], e["target"]) for e in reversed(told)] == [
         ("waitlist.prioritised", f"waitlist:{entry_id}"),
         ("booking.rescheduled", f"booking:{booking}"),
+        ("booking.address_changed", f"booking:{booking}"),
         ("booking.cancelled", f"booking:{booking}"),
         ("waitlist.removed", f"waitlist:{entry_id}"),
     ]
-    assert told[1]["before"] == {"status": "confirmed", "revision": 1}
-    assert told[1]["after"] == {"status": "cancelled", "revision": 2}
-    for secret in ("example.org", "Kata", "Vera", vera):
+    assert told[1]["before"] == {"status": "confirmed", "revision": 2}
+    assert told[1]["after"] == {"status": "cancelled", "revision": 3}
+    assert (told[2]["before"], told[2]["after"]) == ({"revision": 1}, {"revision": 2})
+    for secret in ("example.org", "new.example", "Kata", "Vera", vera):
         assert secret not in str(told)
 
 

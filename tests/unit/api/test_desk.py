@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from booking import setup
+from booking.address import failing
 from booking.i18n import LANGUAGES
 from ledger import audit, reviews
 from ledger.db import Database
@@ -198,6 +199,31 @@ def test_buttons_do_what_the_admin_api_does_and_say_who(doors: Doors) -> None:
     }
 
 
+def test_a_mistyped_address_is_put_right_from_its_review(doors: Doors) -> None:
+    booking = doors.desk.book(doors.desk.at(9, 1), "kata")
+    with doors.desk.database.transaction() as tx:
+        reviews.ask(
+            tx, "failed_address", failing(doors.desk.operator_id, "kata@example.org"), now=doors.now(),
+            operator_id=doors.desk.operator_id, booking_id=booking, slot_id=doors.desk.seen(booking).slot_id,
+        )  # fmt: skip
+    anna = signed_in(doors, "anna", "operator:anna")
+    path = f"/operator/bookings/{booking}"
+    assert f'href="{path}"' in anna.get("/operator/reviews").text
+    anna.get(path)
+    assert anna.post(path, act="address", email="kata").headers["location"].endswith("problem=invalid")
+    assert anna.post(path, act="address", email="kata@new.example").headers["location"].endswith("did=address")
+    page = anna.get(path).text
+    assert "kata@new.example" in page
+    assert "Mail address changed" in page
+    assert "Nothing waits for your decision." in anna.get("/operator/reviews").text
+    with doors.desk.database.reading() as tx:
+        (entry,) = audit.listing(tx, target=f"booking:{booking}")
+    assert (entry["action"], entry["actor"], entry["operator"]) == ("booking.address_changed", "Anna", "anna")
+    assert "@" not in str(entry)
+    doors.desk.now = doors.desk.seen(booking).ends_at
+    assert 'name="email"' not in anna.get(path).text
+
+
 def test_a_refused_button_leaves_no_record(doors: Doors) -> None:
     booking = doors.desk.book(doors.desk.at(9, 1), "kata")
     anna = signed_in(doors, "anna", "operator:anna")
@@ -369,6 +395,16 @@ def test_what_is_behind_a_pause_names_whom_it_is_about_and_says_when_it_is_idle(
     page = anna.get("/operator/pauses/1").text
     assert re.search(r"would remind the client: <bdi>Kata</bdi>", page)
     assert re.search(r"would do nothing any more: <bdi>Lili</bdi>", page)
+
+
+def test_a_kept_seat_that_nobody_fits_says_so(doors: Doors) -> None:
+    first = doors.desk.book(doors.desk.at(9, 1), "kata")
+    doors.desk.join("vera", {"start": doors.desk.at(10, 1)})
+    anna = signed_in(doors, "anna", "operator:anna")
+    anna.get("/operator/pauses")
+    anna.post("/operator/pauses", data={"scope": "operator:anna", "automation:promote": "yes"})
+    doors.desk.cancel(first)
+    assert "(nobody who waits fits)" in anna.get("/operator/pauses/1").text
 
 
 def test_a_pause_ends_by_itself_on_the_readers_clock(doors: Doors) -> None:

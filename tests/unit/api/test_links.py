@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from booking import privacy
+from booking import privacy, setup
 from booking.rules import LINK_LIVES_ON
 from booking.waitlist import REPEAT
 from ledger.db import Base, Database
@@ -110,3 +110,34 @@ def test_who_is_erased_takes_their_links_along(doors: Doors) -> None:
         left = tx.execute(sa.text("SELECT count(*) FROM booking WHERE token = :t"), {"t": token}).scalar_one()
     mails_wait = doors.desk.seen(booking).token == token
     assert mails_wait or (left == 0 and doors.client.get(f"/api/v1/bookings/{token}").status_code == 404)
+
+
+def test_with_another_address_the_links_sent_before_lead_nowhere(doors: Doors) -> None:
+    booking = doors.desk.book(doors.desk.at(9, 1))
+    old = doors.desk.seen(booking).token
+    said = doors.admin("POST", f"/bookings/{booking}/address", json={"email": "kata@new.example"})
+    assert (said.status_code, said.json()["revision"], said.json()["client"]["email"]) == (200, 1, "kata@new.example")
+    new = doors.desk.seen(booking).token
+    assert new not in said.text
+    before = everything(doors.desk.database)
+    assert [doors.client.get(path).status_code for path in opened(old)] == [404] * 3
+    assert {doors.client.post(path).status_code for path in acted(old)} <= {403, 404}
+    assert everything(doors.desk.database) == before
+    assert [doors.client.get(path).status_code for path in opened(new)] == [200] * 3
+    assert doors.client.post(f"/api/v1/bookings/{new}/cancel").status_code == 200
+
+
+def test_who_may_change_an_address(doors: Doors) -> None:
+    booking = doors.desk.book(doors.desk.at(9, 1))
+    with doors.desk.database.transaction() as tx:
+        setup.add_operator(tx, "ben", name="Ben", email="b@practice.example", timezone="UTC", now=doors.now())
+    before = doors.desk.seen(booking)
+    body = {"email": "kata@new.example"}
+    for scope, status in (("operator:ben", 404), ("read", 403)):
+        assert doors.admin("POST", f"/bookings/{booking}/address", scope=scope, json=body).status_code == status
+    wrong = doors.admin("POST", f"/bookings/{booking}/address", json={"email": "kata"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "email")
+    assert doors.desk.seen(booking) == before
+    for _ in range(2):  # the second changes nothing
+        changed = doors.admin("POST", f"/bookings/{booking}/address", scope="operator:anna", json=body)
+        assert (changed.status_code, changed.json()["revision"]) == (200, 1)
