@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from booking import freshness, turns
 from booking.catalogue import Offering, offering_of
 from booking.complete import Completion, Origin, complete, scope_of, tell
+from booking.errors import SlotTaken
 from booking.invitation import ASKED_ON_A_PAGE, About
 from booking.states import Status
 from booking.tables import Booking
@@ -77,19 +78,30 @@ def decide(tx: Tx, terms: Terms, booking_id: str, *, now: datetime, cause: str) 
     if not late and row.status == Status.CONFIRMED:
         if not freshness.is_known(tx, wanted, row.needs_data_from):
             raise NotYet("the operator's calendars have not been read since", CHECK)
-        if freshness.leaves_free(tx, wanted, slot.id, row.seats, now):
-            # Given back and taken at once, under the lock: so it comes there as if it had been sure from the start.
-            [kept] = drop(tx, row)
-            there = kept.slot_id if kept.left else None
-            start = Start(kept.period, kept.capacity, row.seats, SlotState.OPEN, there)
-            wish = Completion(wanted, Origin.RESCHEDULED, cause, start=start, booking=row, seats=row.seats)
-            done = complete(tx, terms, wish, now=now)
-            turns.seats_freed(tx, terms, done.freed, now=now, cause=cause)
+        if freshness.leaves_free(tx, wanted, slot.id, row.seats, now) and _comes(
+            tx, terms, wanted, row, now=now, cause=cause
+        ):
             return
     freed = drop(tx, row)
     if row.status == Status.CONFIRMED:
         _say_no(tx, row, Period(slot.starts_at, slot.ends_at), now=now, cause=cause)
     turns.seats_freed(tx, terms, freed, now=now, cause=cause)
+
+
+def _comes(tx: Tx, terms: Terms, wanted: Offering, row: Any, *, now: datetime, cause: str) -> bool:
+    """Given back and taken at once, under the lock: so it comes there as if it had been sure from the start. False, and
+    nothing is done, where the slot has fewer seats by now than people."""
+    try:
+        with tx.begin_nested():
+            [kept] = drop(tx, row)
+            there = kept.slot_id if kept.left else None
+            start = Start(kept.period, kept.capacity, row.seats, SlotState.OPEN, there)
+            wish = Completion(wanted, Origin.RESCHEDULED, cause, start=start, booking=row, seats=row.seats)
+            done = complete(tx, terms, wish, now=now)
+    except SlotTaken:
+        return False
+    turns.seats_freed(tx, terms, done.freed, now=now, cause=cause)
+    return True
 
 
 def _say_no(tx: Tx, row: Any, period: Period, *, now: datetime, cause: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from booking import changes, freshness
+from booking import changes, freshness, setup
 from booking.catalogue import offering_of
 from booking.complete import row_of
 from booking.errors import SlotTaken
@@ -18,7 +18,7 @@ from ledger.db import Database
 from ledger.messages import DecidePending, PullCalendar, RemoteCancellation, RemoteMove, SendMail
 from ledger.tables import Calendar, Seat, Slot, SlotEvent
 from tests.support import books
-from tests.support.desk import TERMS, Desk
+from tests.support.desk import SPEC, TERMS, Desk
 from tests.support.doors import Doors
 from tests.support.post import Post
 
@@ -280,6 +280,24 @@ def test_the_line_gets_what_was_kept_in_vain(desk: Desk, work: Work) -> None:
     waiting = desk.join("imre", {"start": desk.at(10, 1)})
     desk.reschedule(booked, desk.at(8, 1))
     assert desk.place(waiting)["status"] == "promoted"
+
+
+def test_a_place_in_a_group_that_has_fewer_seats_by_now_is_refused(database: Database) -> None:
+    desk = Desk(database).open(talk={"capacity": 3})
+    work = Work(desk)
+    others = [confirmed(desk, work, 10, who) for who in ("imre", "eva")]
+    booked = confirmed(desk, work, 8)
+    desk.reschedule(booked, desk.at(10))
+    assert holders(desk).count("change") == 1
+    with desk.database.transaction() as tx:
+        setup.put_service(tx, "anna", "talk", {**SPEC, "capacity": 2}, now=desk.now, replace=True)
+    work.pulled()
+    decide(desk, booked)
+    assert desk.seen(booked).starts_at == desk.at(8)
+    assert mails(desk, booked)[-1] == "counter_declined"
+    assert "change" not in holders(desk)
+    with desk.database.reading() as tx:
+        assert tx.execute(sa.select(Slot.taken).where(Slot.id == desk.seen(others[0]).slot_id)).scalar_one() == 2
 
 
 def test_the_page_says_that_it_is_being_checked(sqlite: Database) -> None:
