@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import secrets
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -44,16 +45,21 @@ class BackupError(Exception):
 
 def save(database: Database, path: Path, *, now: datetime, progress: Progress | None = None) -> int:
     """Write a new file (0600), whole or not at all. Returns how many rows. Raises `BackupError`, OSError."""
-    aside = path.with_name(f"{path.name}.part")
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")  # nobody's but ours
     if path.exists():
         raise BackupError(f"{path} is there already")
     try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             with database.reading() as tx, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
                 rows = _save(tx, archive, now, progress)
             file.flush()
             os.fsync(file.fileno())
         os.link(aside, path)  # unlike rename it fails where somebody was faster
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except FileExistsError:
         raise BackupError(f"{path} is there already") from None
     finally:

@@ -170,6 +170,20 @@ def test_nothing_is_overwritten(desk: Desk, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.glob("all*")] == ["all.zip"]
 
 
+def test_what_stands_beside_it_is_left_alone(sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    precious, beside = tmp_path / "precious", tmp_path / "all.zip.part"
+    precious.write_text("precious")
+    beside.symlink_to(precious)
+    kept: list[bool] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (kept.append(stat.S_ISDIR(os.fstat(fd).st_mode)), fsync(fd)))
+    backup.save(sqlite, tmp_path / "all.zip", now=clock.now())
+    assert precious.read_text() == "precious"
+    assert beside.is_symlink()
+    assert sorted(p.name for p in tmp_path.glob("all*")) == ["all.zip", "all.zip.part"]
+    assert kept == [False, True]  # what is in the file, then its name
+
+
 def test_a_failed_save_leaves_no_file(desk: Desk, tmp_path: Path) -> None:
     def stop(_done: int, _total: int) -> None:
         raise OSError("the disk is full")
