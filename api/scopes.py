@@ -30,6 +30,8 @@ _MEANS = {
     "NoShowTagged": "would mark or unmark a no-show",
 }
 
+NOBODY_FITS = "would open a kept seat to everybody: nobody in line fits"
+
 
 def pause(
     tx: Tx, who: Caller, *, scope: str, automations: Sequence[str], reason: str, until: datetime | None, now: datetime
@@ -129,7 +131,7 @@ def _foreseen(tx: Tx, who: Caller, row: dict[str, Any], now: datetime) -> dict[s
     entry = found.entry if found.entry is not None and who.operator_id in (None, found.entry.operator_id) else None
     would = _MEANS.get(row["kind"], "would be done")
     if row["kind"] == "PromoteWaitlist" and found.entry is None:
-        would = "would open a kept seat to everybody: nobody in line fits"
+        would = NOBODY_FITS
     return {
         **row,
         "bookings": [{"id": b.id, "client_name": b.client_name, "start": b.starts_at} for b in theirs],

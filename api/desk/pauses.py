@@ -18,7 +18,7 @@ from api.signin.visits import Deed, Signed, Visit
 from booking import names, setup
 from booking.errors import FieldError, Invalid, NotFound
 from ledger.db import Tx
-from ledger.pauses import AUTOMATIONS
+from ledger.pauses import AUTOMATIONS, held
 
 router = APIRouter(include_in_schema=False)
 
@@ -59,7 +59,10 @@ def preview(request: Request, pause_id: int, here: Here, visit: Signed) -> Respo
         except NotAllowed:  # everybody's pause is the admins' business
             raise NotFound(NOTHING) from None
         row = _named(tx, scopes.shown(tx, pause_id))
-    return private_page(request, "desk_pause.html", visit=visit, row=row, waiting=waiting, zone=visit.person.timezone)
+    return private_page(
+        request, "desk_pause.html", visit=visit, row=row, waiting=waiting, nobody_fits=scopes.NOBODY_FITS,
+        zone=visit.person.timezone,
+    )  # fmt: skip
 
 
 @router.post("/pauses/{pause_id}")
@@ -79,7 +82,7 @@ def resume(pause_id: int, here: Here, press: Deed) -> Response:
 def _listed(tx: Tx, here: Site, visit: Visit) -> list[dict[str, Any]]:
     rows = scopes.listing(tx, visit.who, now=here.now())
     now = here.now()
-    return [{**_named(tx, row), "waits": len(scopes.preview(tx, visit.who, row["id"], now=now))} for row in rows]
+    return [{**_named(tx, row), "waits": len(held(tx, row["id"], now=now))} for row in rows]
 
 
 def _named(tx: Tx, row: dict[str, Any]) -> dict[str, Any]:

@@ -221,8 +221,6 @@ def test_an_operator_learns_no_name_of_another_from_what_waits(doors: Doors) -> 
     shared = {**SPEC, "team": ["anna", "ben"], "team_mode": "all"}
     made = doors.admin("POST", "/operators/anna/services", json={"slug": "both", "spec": shared})
     assert made.status_code == 201, made.text
-    pause = doors.admin("POST", "/pauses", json={"scope": "global", "automations": ["all"]}).json()["id"]
-    doors.admin("DELETE", f"/pauses/{pause}")
     pause = doors.admin("POST", "/pauses", json={"scope": "operator:ben", "automations": ["all"]}).json()["id"]
     doors.desk.book(doors.desk.at(9, 1), "kata", "both")
 
@@ -233,6 +231,26 @@ def test_an_operator_learns_no_name_of_another_from_what_waits(doors: Doors) -> 
 
     assert names("admin") == {"Kata"}
     assert names("operator:ben") == set()
+
+
+def test_a_place_in_anothers_line_has_no_name_but_is_not_denied(doors: Doors) -> None:
+    body = {"slug": "ben", "name": "Ben", "email": "ben@practice.example", "timezone": "UTC"}
+    assert doors.admin("POST", "/operators", json=body).status_code == 201
+    shared = {**SPEC, "team": ["ben"]}
+    made = doors.admin("POST", "/operators/anna/services", json={"slug": "his", "spec": shared})
+    assert made.status_code == 201, made.text
+    pause = doors.admin("POST", "/pauses", json={"scope": "operator:ben", "automations": ["promote"]}).json()["id"]
+    start = doors.desk.at(9, 1)
+    booking = doors.desk.book(start, "kata", "his")
+    doors.desk.join("vera", {"start": start}, "his")
+    doors.desk.cancel(booking)
+    found = {}
+    for scope in ("admin", "operator:ben"):
+        listed = doors.admin("GET", f"/pauses/{pause}/preview", scope=scope).json()["items"]
+        (found[scope],) = (row for row in listed if row["kind"] == "PromoteWaitlist")
+    assert found["admin"]["entry"]["client_name"] == "Vera"
+    assert found["operator:ben"]["entry"] is None
+    assert {row["would"] for row in found.values()} == {"would give a freed seat to the first in line"}
 
 
 def test_pauses_say_what_is_wrong_with_them(doors: Doors) -> None:
