@@ -187,7 +187,10 @@ def _instead_of(
         tx, terms, offering, [row], Happening.CANCEL, about=About.CANCELLED_UNCONFIRMED, now=now, cause=cause,
         tell_operator=True,
     )  # fmt: skip
-    left = [replace(seats, seats=seats.seats - entry.seats) for seats in freed if seats.seats > entry.seats]
+    taken = [entry.seats if seats.slot_id == row.slot_id else 0 for seats in freed]  # not of another time they had kept
+    left = [
+        replace(seats, seats=seats.seats - less) for seats, less in zip(freed, taken, strict=True) if seats.seats > less
+    ]
     start = Start(Period(row.starts_at, row.ends_at), capacity, row.seats, SlotState.OPEN, row.slot_id)
     return start, left
 

@@ -15,7 +15,7 @@ from booking.errors import SlotTaken
 from ledger.backoff import NotYet
 from ledger.claims import lock_operator
 from ledger.db import Database
-from ledger.messages import DecidePending, PullCalendar, RemoteCancellation, RemoteMove, SendMail
+from ledger.messages import DecidePending, PullCalendar, ReleaseUnconfirmed, RemoteCancellation, RemoteMove, SendMail
 from ledger.tables import Calendar, Seat, Slot, SlotEvent
 from tests.support import books
 from tests.support.desk import SPEC, TERMS, Desk
@@ -280,6 +280,25 @@ def test_the_line_gets_what_was_kept_in_vain(desk: Desk, work: Work) -> None:
     waiting = desk.join("imre", {"start": desk.at(10, 1)})
     desk.reschedule(booked, desk.at(8, 1))
     assert desk.place(waiting)["status"] == "promoted"
+
+
+def test_the_line_gets_what_was_kept_for_who_lost_the_place(database: Database) -> None:
+    desk = Desk(database).open(talk={"confirm_attendance_hours": 26, "release_unconfirmed_hours": 4})
+    work = Work(desk)
+    booked = confirmed(desk, work, 11 + 48)
+    desk.now = desk.at(9, 1)
+    desk.work()
+    desk.now = desk.at(7, 2)
+    desk.reschedule(booked, desk.at(9, 2))
+    taker, waiting = (
+        desk.join("imre", {"start": desk.at(11, 2)}, accept="ask"),
+        desk.join("eva", {"start": desk.at(9, 2)}),
+    )
+    desk.say(ReleaseUnconfirmed(booked, desk.seen(booked).revision))
+    desk.accept(taker)
+    assert desk.seen(booked).status == "cancelled"
+    assert desk.place(waiting)["status"] in ("promoted", "offered")
+    assert desk.at(9, 2) not in desk.starts()
 
 
 def test_a_place_in_a_group_that_has_fewer_seats_by_now_is_refused(database: Database) -> None:
