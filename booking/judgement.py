@@ -44,7 +44,7 @@ def give_kept_seat(
         taken = tx.execute(sa.select(Booking.seats).where(Booking.id == booking_id)).scalar_one()
         if freed.seats > taken:  # the rest is as it was: for the line, or kept
             waitlist.seats_freed(tx, terms, [replace(freed, seats=freed.seats - taken)], now=now, cause=cause)
-        return
+        by_hand = False  # so is the time, where they come for less of it, or to somebody else of a team
     block, first = [freed.block], freed.service_id
     waitlist.serve(tx, terms, freed.people, block, first=first, now=now, cause=cause, by_hand=by_hand)
 

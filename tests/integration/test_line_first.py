@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from booking import judgement, setup
+from booking import judgement, setup, waitlist
+from booking.catalogue import offering
 from ledger import pauses
 from ledger.backoff import NotYet
 from ledger.db import Database
 from ledger.messages import ExpireHold, ExpireOffer, RemoteCancellation, RemoteMove, TimeFreed
 from ledger.tables import Busy, Seat, Slot, SlotEvent, Turn
 from tests.support import books
-from tests.support.desk import SPEC, TERMS, Desk
+from tests.support.desk import SPEC, TERMS, Desk, person
 
 
 def test_an_offer_whose_end_came_early_is_not_forgotten(database: Database) -> None:
@@ -87,6 +89,51 @@ def test_what_a_named_person_leaves_of_kept_seats(database: Database, paused: bo
     assert desk.place(first)["status"] == ("waiting" if paused else "promoted")
     with database.reading() as tx:
         assert tx.execute(sa.select(Slot.taken).where(Slot.taken > 0)).scalars().all() == [3]
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_what_a_named_person_leaves_of_kept_time(database: Database, paused: bool) -> None:
+    desk = Desk(database).open(talk={"durations_minutes": [60, 30], "start_every_minutes": 30})
+    booking = desk.book(desk.at(9), duration_minutes=60)
+    waiting = [waits(desk, who, hour, duration_minutes=30) for who, hour in (("imre", 9.5), ("eva", 9))]
+    with database.transaction() as tx:
+        pause = pauses.pause(tx, scope="global", target="", automations=["promote"], now=desk.now)
+    desk.cancel(booking)
+    with database.transaction() as tx:
+        if not paused:
+            pauses.resume(tx, pause, now=desk.now)
+        holder = tx.execute(sa.select(Seat.holder)).scalar_one()
+        judgement.give_kept_seat(tx, TERMS, desk.operator_id, holder, entry_id=2, now=desk.now, cause="test")
+    assert [desk.place(t)["status"] for t in waiting] == ["waiting" if paused else "promoted", "promoted"]
+    assert desk.at(9.5) not in desk.starts()
+    if paused:
+        with database.transaction() as tx:
+            pauses.resume(tx, pause, now=desk.now)
+        desk.work()
+        assert desk.place(waiting[0])["status"] == "promoted"
+
+
+def test_the_kept_time_of_a_member_goes_on_when_a_named_person_comes_to_another(database: Database) -> None:
+    desk, ben = Desk(database).open("anna"), Desk(database).open("ben")
+    with database.transaction() as tx:
+        setup.put_service(tx, "anna", "talk", {**SPEC, "team": ["anna", "ben"], "team_mode": "any"}, now=desk.now)
+    booking = desk.book(desk.at(9), operator="ben")
+    desk.book(desk.at(10), "other", operator="ben")  # so Anna has less to do
+    first, second = waits(desk, "imre", 9, operator="ben"), waits(desk, "eva", 9)
+    with database.transaction() as tx:
+        pauses.pause(tx, scope="global", target="", automations=["promote"], now=desk.now)
+    desk.cancel(booking)
+    with database.transaction() as tx:
+        holder = tx.execute(sa.select(Seat.holder).where(Seat.holder.like("kept:%"))).scalar_one()
+        judgement.give_kept_seat(tx, TERMS, ben.operator_id, holder, entry_id=2, now=desk.now, cause="test")
+    assert [desk.place(t)["status"] for t in (first, second)] == ["waiting", "promoted"]
+    assert desk.at(9) not in desk.starts()
+
+
+def waits(desk: Desk, who: str, hour: float, **more: Any) -> str:
+    given = {"client": person(who), "wish": {"start": desk.at(hour)}, "accept": "auto", "seats": 1, **more}
+    with desk.database.transaction() as tx:
+        return waitlist.join(tx, offering(tx, "anna", "talk"), given, now=desk.now, cause="test")
 
 
 def test_hours_that_a_service_opens_go_to_the_line_first(database: Database) -> None:
