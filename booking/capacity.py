@@ -4,11 +4,12 @@ number. Raising gives the line its turn (who calls closes what opened); lowering
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from booking import line
 from booking.catalogue import Offering, done_by, offering_by_id
 from booking.complete import refresh_event
 from booking.terms import Terms
@@ -18,20 +19,37 @@ from ledger.db import Tx
 from ledger.messages import CapacityChanged
 from ledger.tables import Slot
 
+_INSTANT = timedelta(microseconds=1)
 
-def adjust(tx: Tx, operator_id: int, *, now: datetime, cause: str) -> int:
+
+def adjust(
+    tx: Tx, operator_id: int, *, now: datetime, cause: str, only_lower: bool = False, closed: bool = False
+) -> int:
     """Give the coming slots of a locked operator, and of their circle, the seats that they should have, and ask for new
-    words in the calendar. Returns how many changed. Idempotent."""
+    words in the calendar. Returns how many changed. Idempotent.
+
+    only_lower: leave those that should have more. closed: what is raised is closed to strangers until the line had its
+    turn, which the caller gives.
+    """
     changed = 0
     for offering in done_by(tx, operator_id):
         for slot in coming(tx, offering, now):
             wanted = _capacity(tx, offering, Period(slot.starts_at, slot.ends_at), now)
-            if wanted is not None and wanted != slot.room:
-                claims.resize(tx, slot.id, wanted, operator_id=offering.operator_id)
-                scope = outbox.Scope(offering.operator_id, offering.service_id, slot.id)
-                outbox.append(tx, CapacityChanged(slot.id), now=now, scope=scope, cause=cause)
-                changed += 1
+            if wanted is None or wanted == slot.room or (only_lower and wanted > slot.room):
+                continue
+            claims.resize(tx, slot.id, wanted, operator_id=offering.operator_id)
+            if closed and wanted > slot.room:
+                _close(tx, offering.service_id, slot.starts_at)
+            scope = outbox.Scope(offering.operator_id, offering.service_id, slot.id)
+            outbox.append(tx, CapacityChanged(slot.id), now=now, scope=scope, cause=cause)
+            changed += 1
     return changed
+
+
+def _close(tx: Tx, service_id: int, start: datetime) -> None:
+    """For everybody whose time the service may take: the turn of any of them decides about the starts of all."""
+    for each in line.people_of(offering_by_id(tx, service_id)):
+        free_time.close(tx, each, Period(start, start + _INSTANT), service_id=service_id)
 
 
 def adjust_all(tx: Tx, operator_ids: Iterable[int], *, now: datetime, cause: str) -> None:

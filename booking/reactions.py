@@ -222,11 +222,10 @@ def _(message: ReleaseUnconfirmed, tx: Tx, terms: Terms, now: datetime, cause: s
 @_react.register
 def _(message: TimeFreed, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
     claims.lock_operator(tx, message.operator_id)
-    capacity.adjust(
-        tx, message.operator_id, now=now, cause=cause or "operator_calendar"
-    )  # an opening may say other seats
+    cause = cause or "operator_calendar"
+    capacity.adjust(tx, message.operator_id, now=now, cause=cause, closed=True)  # an opening may say other seats
     openings.look(tx, message.operator_id, now=now)
-    turns.take_turn(tx, terms, message.operator_id, now=now, cause=cause or "operator_calendar")
+    turns.take_turn(tx, terms, message.operator_id, now=now, cause=cause)
 
 
 @_react.register

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from booking import capacity, openings
+from booking import capacity, openings, setup
 from booking.errors import SlotTaken
-from ledger import claims, reviews
+from ledger import claims, pauses, reviews
 from ledger.db import Database
-from ledger.messages import HoursClosed, TimeFreed
+from ledger.messages import HoursClosed, Message, TimeFreed
 from ledger.tables import Opening, Review
 from tests.support import books
 from tests.support.desk import Desk
+
+FACTS: tuple[Callable[[int], Message], ...] = (HoursClosed, TimeFreed)
 
 
 class Hours:
@@ -27,16 +30,18 @@ class Hours:
             account = books.connection(tx, desk.operator_id, desk.now)
             self.calendar = books.calendar(tx, desk.operator_id, account, availability=True, pulled_at=desk.now)
 
-    def are(self, *periods: tuple[datetime, datetime, str, int | None]) -> None:
-        """A pull: these instead of those before, and the facts that follow."""
+    def are(
+        self, *periods: tuple[datetime, datetime, str, int | None], told: Sequence[Callable[[int], Message]] = FACTS
+    ) -> None:
+        """A pull: these instead of those before, and the facts that follow; told: those of them that no pause holds."""
         with self.desk.database.transaction() as tx:
             tx.execute(sa.delete(Opening))
             for start, end, label, seats in periods:
                 books.opening(
                     tx, self.desk.operator_id, self.calendar, start, end, label=label, seats=seats, fresh=True
                 )
-        self.desk.say(HoursClosed(self.desk.operator_id))
-        self.desk.say(TimeFreed(self.desk.operator_id))
+        for fact in told:
+            self.desk.say(fact(self.desk.operator_id))
 
 
 @pytest.fixture
@@ -83,6 +88,33 @@ def test_another_number_of_seats_holds_for_who_is_in_it(desk: Desk, hours: Hours
     desk.cancel(booked[0])
     assert desk.starts("yoga", "full") == [desk.at(8)]
     assert desk.starts("yoga") == []
+
+
+def promotion_paused(desk: Desk, service: str = "") -> int:
+    with desk.database.transaction() as tx:
+        target = next((str(s["id"]) for s in setup.services(tx, "anna") if s["slug"] == service), "")
+        scope = "service" if service else "global"
+        return pauses.pause(tx, scope=scope, target=target, automations=["promote"], now=desk.now)
+
+
+def test_seats_that_come_during_a_pause_are_the_lines_though_others_are_served(database: Database) -> None:
+    services = {"talk": {"title": "Talk"}, "yoga": {"title": "Yoga", "capacity": 4}}
+    desk = Desk(database).open(**{name: {**spec, "calendar_openings": True} for name, spec in services.items()})
+    hours = Hours(desk)
+    hours.are((desk.at(8), desk.at(9), "yoga", 2))
+    desk.book(desk.at(8), "a", "yoga", seats=2)
+    for_yoga = desk.join("imre", {"start": desk.at(8)}, "yoga")
+    for_talk = desk.join("eva", {"start": desk.at(10)}, "talk")
+    pause = promotion_paused(desk, "yoga")
+    hours.are((desk.at(8), desk.at(9), "yoga", 4), (desk.at(10), desk.at(11), "talk", None))
+    assert [desk.place(t)["status"] for t in (for_yoga, for_talk)] == ["waiting", "promoted"]
+    with pytest.raises(SlotTaken):
+        desk.book(desk.at(8), "stranger", "yoga")
+    with desk.database.transaction() as tx:
+        pauses.resume(tx, pause, now=desk.now)
+    desk.work()
+    assert desk.place(for_yoga)["status"] == "promoted"
+    desk.book(desk.at(8), "stranger", "yoga")
 
 
 @pytest.mark.parametrize("change", ["deleted", "moved", "shortened", "renamed"])
