@@ -206,6 +206,8 @@ def _(message: RemindBooking, tx: Tx, terms: Terms, now: datetime, cause: str) -
 @_react.register
 def _(message: HoursClosed, tx: Tx, terms: Terms, now: datetime, cause: str) -> None:
     claims.lock_operator(tx, message.operator_id)
+    # No pause holds this: who says fewer seats lets nobody in from now on. More of them are for the line (TimeFreed).
+    capacity.adjust(tx, message.operator_id, now=now, cause=cause or "operator_calendar", only_lower=True)
     openings.look(tx, message.operator_id, now=now)
 
 

@@ -117,6 +117,19 @@ def test_seats_that_come_during_a_pause_are_the_lines_though_others_are_served(d
     desk.book(desk.at(8), "stranger", "yoga")
 
 
+def test_fewer_seats_hold_during_a_pause(desk: Desk, hours: Hours) -> None:
+    hours.are((desk.at(8), desk.at(9), "yoga", 8))
+    desk.book(desk.at(8), "a", "yoga")
+    promotion_paused(desk)
+    hours.are((desk.at(8), desk.at(9), "yoga", 2), told=[HoursClosed])
+    with pytest.raises(SlotTaken):
+        desk.book(desk.at(8), "b", "yoga", seats=2)
+    desk.book(desk.at(8), "b", "yoga")
+    hours.are((desk.at(8), desk.at(9), "yoga", 8), told=[HoursClosed])
+    with pytest.raises(SlotTaken):  # more of them are for the line
+        desk.book(desk.at(8), "c", "yoga")
+
+
 @pytest.mark.parametrize("change", ["deleted", "moved", "shortened", "renamed"])
 def test_people_stay_when_their_hours_go_and_the_operator_is_asked(desk: Desk, hours: Hours, change: str) -> None:
     hours.are((desk.at(8), desk.at(10), "yoga", None))
