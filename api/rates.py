@@ -184,7 +184,7 @@ def install(app: FastAPI) -> None:
 def _rule_of(request: Request) -> Rule | None:
     path = getattr(request.scope.get("route"), "path", "")
     rule = RULES.get((request.method, path))
-    by_key = request.scope["path"].startswith(("/api/v1/admin/", "/operator/bookings/"))
+    by_key = request.scope["path"].startswith(("/api/v1/admin/", "/operator/bookings/", "/admin/bookings/"))
     if rule is None and (by_key or "{token}" in path):
         return _GUESSED
     return rule

@@ -117,14 +117,15 @@ def test_every_counted_door_counts(sqlite: Database, method: str, path: str) -> 
         ("DELETE", "/api/v1/holds/{}", 204),
         ("GET", "/api/v1/admin/bookings", 401),
         ("POST", "/operator/bookings/x", 403),
+        ("POST", "/admin/bookings/x", 403),
     ],
 )
 def test_wrong_links_and_keys_run_out(sqlite: Database, broker: str, method: str, path: str, wrong: int) -> None:
     visitor = Visitor(open_doors(sqlite, broker, per_minute=3), "192.0.2.1")
 
     def guess(number: int) -> int:
-        headers = {"Authorization": f"Bearer sl_{number}"} if "admin" in path else {}
-        form = {"key": f"sl_{number}"} if path.startswith("/operator") else None
+        headers = {"Authorization": f"Bearer sl_{number}"} if path.startswith("/api/v1/admin") else {}
+        form = {"key": f"sl_{number}"} if path.endswith("/bookings/x") else None
         return int(visitor(method, path.format(f"guess-{number}"), headers=headers, data=form).status_code)
 
     seen = [guess(n) for n in range(5)]
