@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,10 +71,11 @@ def bookings(
 def _place(cursor: str) -> tuple[datetime, str]:
     at, _, last_id = cursor.partition("_")
     try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
+        given = datetime.fromisoformat(at)
+        moment = None if given.tzinfo is None else given.astimezone(UTC)
+    except (ValueError, OverflowError):
         moment = None
-    if moment is None or moment.tzinfo is None or not re.fullmatch("[0-9a-f]+", last_id):
+    if moment is None or not re.fullmatch("[0-9a-f]+", last_id):
         raise Invalid([FieldError("cursor", "unknown_cursor", "a cursor of an earlier page is needed")])
     return moment, last_id
 

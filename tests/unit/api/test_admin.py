@@ -112,7 +112,8 @@ def test_bookings_are_found_page_by_page(doors: Doors) -> None:
     assert len(doors.admin("GET", "/bookings?q=KATA").json()["items"]) == 1
     assert doors.admin("GET", "/bookings?operator=anna&service=group").json()["items"] == []
     assert len(doors.admin("GET", "/bookings?from=2027-01-12T09:30:00Z&status=confirmed").json()["items"]) == 1
-    assert doors.admin("GET", "/bookings?cursor=nonsense").status_code == 422
+    for cursor in ("nonsense", "9999-12-31T23:59:59-23:59_ab", "2027-01-12T09:00:00_ab"):
+        assert doors.admin("GET", f"/bookings?cursor={cursor}").status_code == 422
 
 
 def test_what_an_operator_may_do_with_a_booking(doors: Doors) -> None:
