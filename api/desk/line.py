@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from api.admin.common import RowId
 from api.deps import Here, Site
 from api.desk.common import NOTHING, attempt, back, operators
 from api.pages.service import instant_of
@@ -42,7 +43,7 @@ def line(
 
 
 @router.post("/line/{entry_id}")
-def act(entry_id: int, here: Here, press: Deed) -> Response:
+def act(entry_id: RowId, here: Here, press: Deed) -> Response:
     """``promote`` to a start, ``up``, ``down``, ``remove``."""
     visit, form = press.visit, press.form
     wanted = form.get("act", "")

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api import scopes
+from api.admin.common import RowId
 from api.deps import Here, Site
 from api.desk.common import NOTHING, attempt, back, number, operators
 from api.keys import NotAllowed
@@ -51,7 +52,7 @@ def pause(here: Here, press: Deed) -> Response:
 
 
 @router.get("/pauses/{pause_id}")
-def preview(request: Request, pause_id: int, here: Here, visit: Signed) -> Response:
+def preview(request: Request, pause_id: RowId, here: Here, visit: Signed) -> Response:
     """What resuming would do, in its order; what is ticked is left out."""
     with here.database.reading() as tx:
         try:
@@ -66,7 +67,7 @@ def preview(request: Request, pause_id: int, here: Here, visit: Signed) -> Respo
 
 
 @router.post("/pauses/{pause_id}")
-def resume(pause_id: int, here: Here, press: Deed) -> Response:
+def resume(pause_id: RowId, here: Here, press: Deed) -> Response:
     """Go on; what waited runs in its order, but for what is ticked."""
     visit = press.visit
     ticked = [number(name.removeprefix("discard:")) for name in press.form if name.startswith("discard:")]

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api import reviewing
+from api.admin.common import RowId
 from api.deps import Here
 from api.desk.common import NOTHING, attempt, back, operators
 from api.signin.pages import private_page
@@ -38,7 +39,7 @@ def reviews(request: Request, here: Here, visit: Signed, did: str = "", problem:
 
 
 @router.post("/reviews/{review_id}")
-def decide(review_id: int, here: Here, press: Deed) -> Response:
+def decide(review_id: RowId, here: Here, press: Deed) -> Response:
     """``approve`` with a choice, or ``dismiss``."""
     visit, form = press.visit, press.form
     # A button of its own for each choice, or a list to choose from.

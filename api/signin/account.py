@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from api import rates
+from api.admin.common import RowId
 from api.deps import Here, Site
 from api.signin.pages import PRIVATE, private_page, providers_of
-from api.signin.visits import Press, Pressed, Signed, Visit, give_cookie
+from api.signin.visits import Press, Pressed, Signed, Visit, give_cookie, visit_in
 from booking.errors import NotFound
 from ledger import audit
 from ledger.db import Tx
@@ -69,9 +70,12 @@ def start_codes(request: Request, here: Here, press: Pressed) -> Response:
             recovery = users.start_codes(tx, here.vault, person.id, secret=secret, code=form["code"], now=here.now())
             _record(tx, here, press, "user.codes_on")
             token = _renewed(tx, press)
+            session = sessions.find(tx, token, now=here.now())
     except BadValue as error:
         return _setup(request, here, press.visit, secret, context, problem=error)
-    answer = private_page(request, "recovery_codes.html", visit=press.visit, recovery=recovery)
+    # Its forms are for the session as it is from now on.
+    visit = visit_in(here, session) if session else press.visit
+    answer = private_page(request, "recovery_codes.html", visit=visit, recovery=recovery)
     give_cookie(here, answer, "session", token, seconds=int(sessions.LONGEST.total_seconds()))
     return answer
 
@@ -91,7 +95,7 @@ def stop_codes(request: Request, here: Here, press: Pressed) -> Response:
 
 
 @router.post("/account/sessions/{session_id}/end")
-def end_session(session_id: int, here: Here, press: Pressed) -> Response:
+def end_session(session_id: RowId, here: Here, press: Pressed) -> Response:
     """Sign another browser out."""
     with here.database.transaction() as tx:
         if not sessions.revoke(tx, press.visit.person.id, session_id):
@@ -101,7 +105,7 @@ def end_session(session_id: int, here: Here, press: Pressed) -> Response:
 
 
 @router.post("/account/links/{kind}/{link_id}/remove")
-def remove_link(kind: str, link_id: int, request: Request, here: Here, press: Pressed) -> Response:
+def remove_link(kind: str, link_id: RowId, request: Request, here: Here, press: Pressed) -> Response:
     """A passkey or an account elsewhere opens this door no longer."""
     try:
         _prove(request, here, press)

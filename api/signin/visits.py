@@ -123,6 +123,11 @@ def visitor(request: Request, here: Site) -> Visit | None:
     if not session.fresh:
         with here.database.transaction() as tx:
             sessions.seen(tx, session.id, now=now)
+    return visit_in(here, session)
+
+
+def visit_in(here: Site, session: sessions.Session) -> Visit:
+    """A request of this session, with the token that binds its forms to it."""
     return Visit(session.id, session.key, session.person, here.vault.sign(session.key, "form"))
 
 
@@ -157,7 +162,10 @@ def check_origin(request: Request, here: Site) -> None:
     given = request.headers.get("origin") or request.headers.get("referer")
     if given is None:
         return
-    parts = urlsplit(given)
+    try:
+        parts = urlsplit(given)
+    except ValueError:
+        raise NotOurForm() from None
     public = urlsplit(here.settings.base_url)
     asked = request.headers.get("host", "")
     if (parts.scheme, parts.netloc) != (public.scheme, public.netloc) and parts.netloc != asked:

@@ -104,6 +104,8 @@ def test_a_code_is_asked_for_and_taken_once(doors: Doors) -> None:
     recovery = re.findall(r"<code>([a-z2-7-]+)</code>", done.text)
     assert len(recovery) == 8
     assert browser.session != before
+    browser.shown = done  # its forms are the renewed session's
+    assert browser.post("/operator/account/codes", password="not the password").status_code == 422
     other = Browser(doors)
     doors.desk.now += timedelta(minutes=1)
     code = pyotp.TOTP(secret).at(doors.now())
@@ -378,3 +380,15 @@ def test_the_password_is_in_no_answer_and_the_token_in_no_table(doors: Doors) ->
         stored = tx.execute(sa.select(UserSession.hash)).scalars().all()
     assert browser.session
     assert browser.session not in stored
+
+
+def test_numbers_and_origins_beyond_all_bounds_are_refused(doors: Doors) -> None:
+    browser = signed_in(doors, "anna", "operator:anna")
+    browser.get("/operator/account")
+    far = 2**64
+    for path in (f"pauses/{far}", f"line/{far}", f"reviews/{far}", f"account/sessions/{far}/end"):
+        assert browser.post(f"/operator/{path}").status_code == 422, path
+    assert browser.get(f"/operator/pauses/{far}").status_code == 422
+    browser.get("/operator/account")
+    assert browser.post("/logout", {"origin": "http://[bad"}).status_code == 403
+    assert browser.get("/operator/").status_code == 200
