@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import commands, line, reminders, turns
+from booking import commands, line, missed, reminders, turns
 from booking.catalogue import offering_by_id
 from booking.states import COUNTED, LIVE, Status
 from booking.tables import Booking, Offer
@@ -20,6 +20,7 @@ from ledger.availability import SlotState, Start
 from ledger.db import Tx
 from ledger.messages import (
     AskAttendance,
+    AskWhoCame,
     ClientDeclined,
     GuestDeclined,
     Message,
@@ -121,6 +122,11 @@ def _(message: AskAttendance, here: _Here) -> Foreseen:
     rows = _those(here.tx, None, message.booking_id)
     undecided = (_planned(row, message, here.now) and row.attendance_confirmed_at is None for row in rows)
     return Foreseen(rows, idle=not any(undecided))
+
+
+@_foresee.register
+def _(message: AskWhoCame, here: _Here) -> Foreseen:
+    return Foreseen(_those(here.tx, None, message.booking_id), idle=missed.asked_about(here.tx, message) is None)
 
 
 @_foresee.register

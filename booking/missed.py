@@ -51,12 +51,18 @@ def ask_later(tx: Tx, row: Any, *, now: datetime) -> None:
 
 def ask(tx: Tx, message: AskWhoCame, *, now: datetime, cause: str) -> None:
     """Ask by mail, unless somebody has marked it meanwhile or the service doesn't want it any more."""
-    row = tx.execute(sa.select(Booking.__table__).where(Booking.id == message.booking_id)).one_or_none()
-    if row is None or row.revision != message.revision or row.status != Status.COMPLETED:
-        return
-    if offering_of(tx, row).spec.ask_who_came:
+    row = asked_about(tx, message)
+    if row is not None:
         question = SendMail(row.id, row.revision, About.NO_SHOW, "operator")
         outbox.append(tx, question, now=now, scope=_scope(row), cause=cause)
+
+
+def asked_about(tx: Tx, message: AskWhoCame) -> Any:
+    """The booking that there is still something to ask about, or None."""
+    row = tx.execute(sa.select(Booking.__table__).where(Booking.id == message.booking_id)).one_or_none()
+    if row is None or row.revision != message.revision or row.status != Status.COMPLETED:
+        return None
+    return row if offering_of(tx, row).spec.ask_who_came else None
 
 
 def _letter(tx: Tx, row: Any) -> SendMail:

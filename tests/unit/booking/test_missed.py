@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from booking import commands, setup
+from booking.foreseen import foresee
 from booking.invitation import mail_for
 from booking.letters import Letter
 from booking.missed import UNDONE_WITHIN
@@ -200,6 +201,8 @@ def test_a_pause_holds_the_question_and_its_end_asks_only_what_is_still_open(des
     with desk.database.transaction() as tx:
         if meanwhile == "switched off":
             setup.put_service(tx, "anna", "curious", SPEC, now=desk.now, replace=True)
+        seen = foresee(tx, AskWhoCame(booking, 0), slot_id=None, booking_id=booking, now=desk.now)
+        assert ([row.id for row in seen.bookings], seen.idle) == ([booking], meanwhile != "nothing")
         pauses.resume(tx, pause, now=desk.now)
     desk.until(12)
     assert len(desk.heard("operator")) == (meanwhile == "nothing")
