@@ -22,6 +22,7 @@ from api import reviewing
 from booking import commands, setup, waitlist
 from booking.catalogue import offering
 from booking.letters import About
+from booking.missed import UNDONE_WITHIN
 from booking.replies import scope_of_fact
 from booking.states import Happening
 from connectors.emulators.mailclient import propose
@@ -30,7 +31,7 @@ from connectors.mail.imip_incoming import parse_incoming
 from connectors.model import Period
 from ledger import outbox, reviews
 from ledger.db import Database
-from ledger.messages import Message, RemoteMove, SendMail
+from ledger.messages import Message, RemoteMove
 from ledger.tables import Delivery, SlotEvent
 from sync import replies
 from tests.support.worlds import world_of
@@ -76,6 +77,7 @@ SERVICES: dict[str, dict[str, Any]] = {
     "asked": {"confirmation": "approval"},
     "sure": {"confirm_attendance_hours": 48, "release_unconfirmed_hours": 12, "reminder_hours": 0},
     "circle": {"capacity": 8, "show_names": True},
+    "curious": {"ask_who_came": True},
 }
 PEOPLE = (
     "Adara", "Bertil", "Cosima", "Dagmar", "Edvin", "Fabiola", "Gudrun", "Hakan", "Ingeborg", "Jarmila", "Kasimir",
@@ -371,12 +373,11 @@ class Correspondence:
 
     def _the_day_itself(self) -> None:
         """Reminders go, requests expire; somebody didn't come."""
-        booking = self.book("Ottilie", self.at(16, 0))
+        booking = self.book("Ottilie", self.at(16, 0), "curious")
         self.book("Rosamund", self.at(15, 0), "sure")
         place = self.wait("Quirin", self.at(15, 0), "ask", "sure")
         self.wait_until(self.at(3, 0) + timedelta(minutes=5))
         self.do(waitlist.accept_offer, place)  # nobody heard of Rosamund
         self.wait_until(self.at(17, 0))
-        self.say(SendMail(booking, 0, About.NO_SHOW, "operator"))
         self.do(commands.mark, booking, Happening.NO_SHOW)
-        self.say(SendMail(booking, 0, About.NO_SHOW, "client"))
+        self.wait_until(self.now + UNDONE_WITHIN)

@@ -239,11 +239,11 @@ def _no_show(story: _Story) -> None:
     story.ended.append("kata")
     story.is_over()
     story.bookings["kata"] = replace(story.bookings["kata"], status="no_show")
-    if story.group or not story.calendar:
-        story.happens("kata", "no_show", "admin:front-desk")
-    else:  # the operator writes it behind the event's title, and there it stays
-        story.happens("kata", "no_show", "operator_calendar")
-        story.tagged = " no-show"
+    cause = "admin:front-desk"
+    if not story.group and story.calendar:  # the operator writes it behind the event's title, and there it stays
+        cause, story.tagged = "operator_calendar", " no-show"
+    story.happens("kata", "no_show", cause)
+    story.tell("kata", "no_show", cause, "kata")
 
 
 def _client_link(story: _Story) -> None:
