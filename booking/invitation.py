@@ -210,7 +210,7 @@ def _booked(tx: Tx, about: About, row: Any, message: SendMail, now: datetime) ->
         joins=row.status == Status.CONFIRMED,
         changeable=_changeable(offering, row.starts_at, now),
         attendance_confirmed=row.attendance_confirmed_at is not None,
-        asks=named if about is About.REVIEW else "",
+        asks=named.rpartition(":")[0] if about is About.REVIEW else "",
         no_shows=history.no_shows(tx, row.operator_id, row.client_email) if message.audience == "operator" else 0,
     )
 

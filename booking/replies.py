@@ -253,12 +253,13 @@ def address_failed(
     row = _booking(tx, Booking.id == about_id)
     if row is not None and row.client_email.lower() != address.lower():
         return  # they have another one by now
+    key = failing(operator_id, address)
     if reviews.ask(
-        tx, "failed_address", failing(operator_id, address), now=now, operator_id=operator_id,
+        tx, "failed_address", key, now=now, operator_id=operator_id,
         slot_id=row.slot_id if row is not None else None, booking_id=row.id if row is not None else None,
         detail={"about": kind, "reply": words[:500]},
     ) and row is not None:  # fmt: skip
-        _mail(tx, row, f"{About.REVIEW}:failed_address:{kind}", "operator", now=now, cause=cause)
+        _tell_operator(tx, row, key, f"failed_address:{kind}", now=now, cause=cause)
 
 
 def _sent(tx: Tx, fact: MailBounced) -> Any:
@@ -358,7 +359,13 @@ def _ask(tx: Tx, row: Any, kind: str, why: str, *, now: datetime, cause: str, **
         tx, kind, key, now=now, operator_id=row.operator_id, slot_id=row.slot_id, booking_id=row.id,
         detail={"why": why, **detail},
     ):  # fmt: skip
-        _mail(tx, row, f"{About.REVIEW}:{kind}:{why}", "operator", now=now, cause=cause)
+        _tell_operator(tx, row, key, f"{kind}:{why}", now=now, cause=cause)
+
+
+def _tell_operator(tx: Tx, row: Any, key: str, asks: str, *, now: datetime, cause: str) -> None:
+    """Named by its review: a second one about the same revision is a letter of its own."""
+    review_id = tx.execute(sa.select(Review.id).where(Review.key == key, Review.state == "open")).scalar_one()
+    _mail(tx, row, f"{About.REVIEW}:{asks}:{review_id}", "operator", now=now, cause=cause)
 
 
 def _mail(tx: Tx, row: Any, about: str, audience: str, *, now: datetime, cause: str) -> None:

@@ -118,6 +118,22 @@ def test_a_client_whose_clock_is_ahead_can_still_change_their_mind(post: Post) -
     assert desk.seen(booking).status == "cancelled"
 
 
+def test_a_second_doubt_after_the_first_was_looked_at_is_told_again(post: Post) -> None:
+    desk = post.desk
+    booking = desk.book(desk.at(8))
+    raw = post.letter(booking)
+    desk.reschedule(booking, desk.at(9))
+    for _ in range(2):
+        post.arrives(answer(raw, PartStat.DECLINED, at=desk.now))
+        with desk.database.transaction() as tx:
+            reviewing.dismiss(tx, TERMS, admin(), post.review()["id"], now=desk.now)
+        desk.now += timedelta(minutes=1)
+    asked = [m for m in desk.messages(SendMail, booking_id=booking, audience="operator") if isinstance(m, SendMail)]
+    first, second = (m for m in asked if m.about.startswith("review:"))
+    assert first.key != second.key
+    assert b"ecision" in post.letter(booking, second.about, "operator")
+
+
 def test_a_decline_of_an_older_time_asks_a_human_until_the_client_answers_the_new_one(post: Post) -> None:
     desk = post.desk
     booking = desk.book(desk.at(8))
