@@ -33,7 +33,17 @@ from ledger.messages import (
 
 TERMS = Terms("http://127.0.0.1:8000", "bookings@slotledger.test")
 MONDAY = datetime(2027, 1, 11, 6, 0, tzinfo=UTC)
-ELSEWHERE = (PullCalendar, PushEvent, LookForEvent, SweepEvent, OpenChannel, CloseChannel, SendMail, SendWebhook, CatchUpWebhook)
+ELSEWHERE = (
+    PullCalendar,
+    PushEvent,
+    LookForEvent,
+    SweepEvent,
+    OpenChannel,
+    CloseChannel,
+    SendMail,
+    SendWebhook,
+    CatchUpWebhook,
+)
 """What the workers do with the outside; here it is left in the outbox."""
 
 SPEC: dict[str, Any] = {
