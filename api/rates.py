@@ -12,7 +12,7 @@ import ipaddress
 import math
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -245,7 +245,8 @@ def _open(broker_url: str) -> RedisStorage:
     query = dict(parse_qsl(parts.query))
     prefix = f"{query.pop('namespace', 'slotledger')}:rates"
     scheme = {"unix": "redis+unix"}.get(parts.scheme, parts.scheme)
-    url = urlunsplit((scheme, parts.netloc, parts.path, urlencode(query), ""))
+    # urlunsplit would leave out the slashes before an empty host, which a socket's address needs.
+    url = f"{scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(query)}" if query else "")
     return RedisStorage(url, key_prefix=prefix, socket_timeout=2, socket_connect_timeout=2)
 
 
