@@ -83,7 +83,7 @@ class Loop:
                 "events": _rows(tx, SlotEvent.wanted, SlotEvent.state, SlotEvent.version == SlotEvent.pushed_version),
                 "timeline": _rows(tx, TimelineEntry.what, TimelineEntry.audience),
                 "deliveries": _rows(tx, Delivery.audience, Delivery.kind, Delivery.state, Delivery.method),
-                "outbox": _rows(tx, OutboxMessage.kind, OutboxMessage.state, but="PullCalendar"),
+                "outbox": _rows(tx, OutboxMessage.kind, OutboxMessage.state, but=("PullCalendar", "TimeFreed")),
                 "reviews": [r["kind"] for r in reviews.listing(tx)],
                 "mails": sorted(set(mails), key=str),
                 "sent": sorted({m.message_id for m in self.catcher.messages}) == sorted(s.message_id for s in stored),
@@ -99,9 +99,10 @@ class Loop:
         return texts
 
 
-def _rows(tx: Any, *columns: Any, but: str = "") -> list[tuple[Any, ...]]:
+def _rows(tx: Any, *columns: Any, but: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+    """but: what may be asked for once more after a restart, as a pull or a look at the line; what comes of it counts."""
     rows = [tuple(row) for row in tx.execute(sa.select(*columns))]
-    return sorted((row for row in rows if not but or row[0] != but), key=str)
+    return sorted((row for row in rows if row[0] not in but), key=str)
 
 
 def _calendar_part(raw: bytes) -> tuple[str, str]:
