@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,19 +13,11 @@ import uvicorn
 
 from connectors.emulators.radicale import free_port
 from ledger.db import Database
+from tests.support.chromium import needs_chromium, open_chromium
 from tests.support.doors import open_doors
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-QUIET += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        CHROMIUM is None and os.environ.get("BROWSER") != "required", reason="no Chromium; `make browser` asks for one"
-    ),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), needs_chromium]
+NOBODY_ELSE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 ID = "BP-a1B2c3D4e5-07"
 STAND_IN = "console.log(JSON.stringify(window.bp.q.map(one => Array.from(one))))"
 """What we serve in Barion's place: it tells what it was told."""
@@ -53,8 +43,7 @@ def served(database: Database) -> Iterator[str]:
 @contextmanager
 def tab(**options: Any) -> Iterator[Any]:
     """An empty tab that writes down what it asks for outside of us, and what scripts say."""
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with open_chromium(NOBODY_ELSE) as browser:
         page = browser.new_context(locale="en-GB", **options).new_page()
         page.outside, page.said = [], []
         page.on("request", lambda r: page.outside.append(r.url) if "127.0.0.1" not in r.url else None)
@@ -64,7 +53,6 @@ def tab(**options: Any) -> Iterator[Any]:
             lambda r: r.fulfill(status=200, content_type="text/javascript", body=STAND_IN),
         )
         yield page
-        browser.close()
 
 
 def test_a_yes_loads_it_and_a_no_takes_it_away(sqlite: Database) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,21 +11,13 @@ from typing import Any
 import axe_core_python
 import pytest
 
+from tests.support.chromium import needs_chromium, open_chromium
 from tests.support.service import Practice, practice
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 PASSWORD = "a good long password"
 PAGES = ("", "line", "reviews", "pauses", "connections", "account")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(
-        CHROMIUM is None and os.environ.get("BROWSER") != "required", reason="no Chromium; `make browser` asks for one"
-    ),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), needs_chromium]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +32,8 @@ def anna(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """One browser."""
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with open_chromium() as browser:
         yield browser
-        browser.close()
 
 
 def sign_in(tab: Any, address: str, who: str) -> None:

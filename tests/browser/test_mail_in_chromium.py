@@ -6,7 +6,6 @@ The pictures are written only when asked for: ``make screenshots``.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from html import escape
@@ -17,23 +16,15 @@ import pytest
 
 from booking.i18n import LANGUAGES
 from booking.letters import About
+from tests.support.chromium import needs_chromium, open_chromium
 from tests.support.correspondence import Correspondence, Sent
 from tests.support.databases import migrated
 from tests.support.pictures import with_palette
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PICTURES = os.environ.get("SCREENSHOTS", "")
 LARGEST = 120_000
 """Octets of a picture."""
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(
-        CHROMIUM is None and os.environ.get("BROWSER") != "required", reason="no Chromium; `make browser` asks for one"
-    ),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), needs_chromium]
 NOON = datetime.fromisoformat("2026-11-23T12:00:00Z")
 SHEETS: dict[str, tuple[About, ...]] = {
     "booking": (About.BOOKED, About.MOVED, About.MOVED_BY_CLIENT, About.REMINDER, About.ATTENDANCE),
@@ -60,10 +51,8 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Sent]]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with open_chromium() as browser:
         yield browser
-        browser.close()
 
 
 def first(mails: list[Sent], about: About, audience: str = "client") -> Sent:
