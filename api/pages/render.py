@@ -12,7 +12,16 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment
 
 from api.pages.tracker import allowed, tracker_on
-from api.pages.words import day_name, happening, month_name, status_name, weekday_name, weekdays
+from api.pages.words import (
+    day_name,
+    happening,
+    month_name,
+    plain_date,
+    status_name,
+    weekday_name,
+    weekdays,
+    wish_limits,
+)
 from booking.i18n import LANGUAGES, direction, environment, language_name, pick
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -32,7 +41,9 @@ HEADERS = {
 def templates() -> Environment:
     """The pages' templates, with the helpers of `booking.i18n`."""
     made = environment(TEMPLATES)
-    for function in (happening, status_name, month_name, day_name, weekday_name, weekdays):
+    for function in (
+        happening, status_name, month_name, day_name, plain_date, weekday_name, weekdays, wish_limits,
+    ):  # fmt: skip
         made.globals[function.__name__] = function
     made.globals["languages"] = [(code, language_name(code)) for code in LANGUAGES]
     return made

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, time
+from typing import Any
 
-from babel.dates import format_date, get_day_names
+from babel.dates import format_date, format_time, get_day_names
+from babel.lists import format_list
 
 from booking.i18n import catalog, locale, marked
 
@@ -74,10 +77,29 @@ def day_name(day: date, language: str) -> str:
     return str(format_date(day, "full", locale(language)))
 
 
+def plain_date(day: date | str, language: str) -> str:
+    """Day, month and year, in few signs. day: as it is, or written ``YYYY-MM-DD``."""
+    return str(format_date(date.fromisoformat(day) if isinstance(day, str) else day, "medium", locale(language)))
+
+
 def weekday_name(day: date, language: str, width: str) -> str:
-    """``wide`` or ``short``."""
-    names = get_day_names("wide" if width == "wide" else "abbreviated", "stand-alone", locale(language))
+    """``wide`` or ``short``: so short that seven stand side by side on a phone, in languages that hardly shorten too."""
+    names = get_day_names("abbreviated", "stand-alone", locale(language))
+    if width == "wide":
+        names = get_day_names("wide", "stand-alone", locale(language))
+    elif max(map(len, names.values())) > 4:
+        names = get_day_names("narrow", "stand-alone", locale(language))
     return str(names[day.weekday()])
+
+
+def wish_limits(wish: Mapping[str, Any], language: str) -> str:
+    """The weekdays and hours that a wish for a range of days is limited to; empty where any will do."""
+    names = get_day_names("abbreviated", "stand-alone", locale(language))
+    days = [str(names[d - 1]) for d in wish["weekdays"]]
+    hours = [format_time(time(int(t[:2]) % 24, int(t[3:])), "short", locale=locale(language)) for t in wish["between"]]
+    found = [format_list(days, locale=locale(language))] if 0 < len(days) < 7 else []
+    found += ["–".join(hours)] if list(wish["between"]) != ["00:00", "24:00"] else []
+    return " · ".join(found)
 
 
 def weekdays(language: str) -> list[tuple[int, str]]:

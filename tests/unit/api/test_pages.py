@@ -6,11 +6,12 @@ Covers: api.pages.service, api.pages.booking, api.pages.line, api.pages.routes, 
 from __future__ import annotations
 
 import re
+from datetime import date
 
 import pytest
 import sqlalchemy as sa
 
-from api.pages.words import day_name, happening, month_name, weekdays
+from api.pages.words import day_name, happening, month_name, plain_date, weekday_name, weekdays, wish_limits
 from booking.i18n import LANGUAGES
 from booking.tables import Booking
 from ledger.db import Database
@@ -111,6 +112,27 @@ def test_the_line_by_page(doors: Doors) -> None:
     other = doors.client.post("/en/anna/talk/waitlist", data={**form, **days, "start": "", "email": "mark@example.org"})
     left = doors.client.post(f"{other.headers['location']}/leave")
     assert left.status_code == 303
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_waits_for_a_range_of_days_sees_place_days_and_hours(doors: Doors, language: str) -> None:
+    wish = {"from": "2027-01-12", "to": "2027-01-20", "weekdays": [2, 4], "between": ["09:00", "12:00"]}
+    shown = doors.client.get(f"/{language}/w/{doors.desk.join('vera', wish)}")
+    assert shown.status_code == 200
+    assert ">1<" in shown.text
+    assert "2027-01-12" not in shown.text
+    assert plain_date("2027-01-12", language) in shown.text
+    assert wish_limits(wish, language) in shown.text
+
+
+def test_limits_of_a_wish_are_told_only_where_there_are_some() -> None:
+    assert wish_limits({"weekdays": [1, 2, 3, 4, 5, 6, 7], "between": ["00:00", "24:00"]}, "en") == ""
+    assert wish_limits({"weekdays": [2, 4], "between": ["09:00", "12:30"]}, "en") == "Tue and Thu · 09:00–12:30"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_weekday_is_short_enough_for_seven_beside_each_other(language: str) -> None:
+    assert max(len(weekday_name(date(2027, 1, day), language, "short")) for day in range(4, 11)) <= 4
 
 
 def test_unknown_addresses_are_pages_too(doors: Doors) -> None:
