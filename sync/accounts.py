@@ -151,15 +151,19 @@ class Accounts:
                 noted(tx, calendar_id)
 
     def note_success(self, tx: Tx, connection_id: int, *, now: datetime) -> None:
-        """The provider answered: the connection is well, and a request to reconnect it is settled."""
+        """The provider answered: the connection is well, a request to reconnect it is settled, and what waited for that
+        goes on."""
         row = Connection
-        state = tx.execute(sa.select(row.state).where(row.id == connection_id)).scalar()
+        known = tx.execute(sa.select(row.state, row.operator_id).where(row.id == connection_id)).one_or_none()
+        if known is None:
+            return
         values: dict[str, Any] = {"last_success_at": now}
-        if state in ("stale", "reconnect"):
+        if known.state in ("stale", "reconnect"):
             values |= {"state": "ok", "state_detail": "", "state_since": now}
         tx.execute(sa.update(row).where(row.id == connection_id).values(**values))
-        if state == "reconnect":
+        if known.state == "reconnect":
             _close_review(tx, f"reconnect:{connection_id}", by="connected again", now=now)
+            _wake(tx, known.operator_id, now)
 
     def note_failure(self, tx: Tx, connection_id: int, error: ConnectorError, *, now: datetime) -> None:
         """The provider failed us. Credentials that are refused ask for a human; long silence makes it stale.
@@ -344,15 +348,18 @@ def _facts(tx: Tx, operator_id: int, calendar: RemoteCalendar) -> dict[str, Any]
 
 
 def _wake(tx: Tx, operator_id: int, now: datetime) -> None:
-    """What waits because credentials failed is tried at once (pulls are asked for anew)."""
+    """What waits because credentials failed, or was given up because nobody mended them for days, is tried at once (pulls
+    are asked for anew)."""
     row = OutboxMessage
     waiting = tx.execute(
-        sa.select(row.id).where(
+        sa.select(row.id)
+        .where(
             row.operator_id == operator_id,
-            row.kind.in_(("PushEvent", "LookForEvent")),
-            row.state == "waiting",
+            row.kind.in_(("PushEvent", "LookForEvent", "SweepEvent")),
+            row.state.in_(("waiting", "parked")),
             row.last_error.like("NeedsReconnect%"),
         )
+        .order_by(row.id)
     ).scalars()
     for message_id in waiting.all():
         outbox.retry(tx, message_id, now=now)

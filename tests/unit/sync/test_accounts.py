@@ -103,6 +103,31 @@ def test_what_waited_for_credentials_goes_on_at_once(sqlite: Database) -> None:
     assert len(practice.server.hrefs(work)) == 1
 
 
+@pytest.mark.parametrize("how", ["connected again", "the old password works again"])
+def test_what_was_given_up_for_want_of_credentials_goes_on_as_well(sqlite: Database, how: str) -> None:
+    practice = Practice(sqlite)
+    work = practice.server.add_calendar("work")
+    calendar = practice.connect()["work"]
+    practice.assign(calendar, bookings=True)
+    practice.work()
+    practice.server.password = "other"
+    start = at(9) + timedelta(days=9)
+    practice.book(start)
+    for _ in range(42):  # nobody is there for a weekend
+        practice.later(minutes=31)
+    (push,) = practice.rows(OutboxMessage, OutboxMessage.kind == "PushEvent")
+    assert (push.state, practice.server.hrefs(work)) == ("parked", [])
+    if how == "connected again":
+        practice.credentials = Credentials("memory", practice.credentials.url, "anna", "other")
+        practice.connect()
+    else:
+        practice.server.password = "secret"
+        practice.pull(calendar)
+    practice.work()
+    assert practice.state() == "ok"
+    assert len(practice.server.hrefs(work)) == 1
+
+
 def test_a_calendar_whose_zone_changed_is_listed_anew(sqlite: Database) -> None:
     practice = Practice(sqlite)
     work = practice.server.add_calendar("work", "UTC")
