@@ -19,7 +19,7 @@ from booking.errors import NotFound, NotPossible
 from booking.invitation import About, waitlist_mail
 from booking.states import LIVE
 from booking.tables import Booking, LineCount, Offer, Service, TeamMember, WaitlistEntry, WishKey, WishShape
-from booking.wishes import key_of_start, keys_of, keys_of_day, shape_of
+from booking.wishes import key_of_start, keys_of, keys_of_day, keys_of_minute
 from ledger import free_time, outbox
 from ledger.availability import Start
 from ledger.db import Tx, UtcDateTime, insert_ignoring
@@ -30,6 +30,9 @@ _WAITING: sa.ColumnElement[str] = sa.literal_column(
     "'waiting'"
 )  # spelled out: SQLite uses a partial index only where it sees the condition
 _DAY = timedelta(days=1)
+ONE_START = {"weekdays": 0, "first_hour": 0, "last_hour": 0}
+DAYS = {"weekdays": 127, "first_hour": 0, "last_hour": 24}
+"""Of a `WishShape`: which weekdays and hours is told by the keys."""
 
 
 def entry_by_token(tx: Tx, token: str) -> Any:
@@ -126,9 +129,10 @@ def first_fitting(tx: Tx, offering: Offering, start: Start) -> Any:
     offering: as one operator does it, for one of its durations; who waits for that member or length, or for any, fits.
     """
     local = start.period.start.astimezone(ZoneInfo(offering.timezone))
-    keys = [key_of_start(start.period.start), *keys_of_day(local.date())]
+    minute = local.hour * 60 + local.minute
+    days, hours = [key_of_start(start.period.start), *keys_of_day(local.date())], keys_of_minute(minute)
     return tx.execute(
-        _fitting(len(keys)),
+        _fitting(len(days), len(hours)),
         {
             "service": offering.service_id,
             "seats": start.seats_left,
@@ -138,23 +142,26 @@ def first_fitting(tx: Tx, offering: Offering, start: Start) -> Any:
             "durations": list(offering.spec.durations),
             "weekday": 1 << local.weekday(),
             "hour": local.hour,
-            "minute": local.hour * 60 + local.minute,
+            "minute": minute,
             "starts": start.period.start,
             "ends": start.period.end,
-            **{f"key{n}": key for n, key in enumerate(keys)},
+            **{f"days{n}": key for n, key in enumerate(days)},
+            **{f"hours{n}": key for n, key in enumerate(hours)},
         },
     ).one_or_none()
 
 
 @cache
-def _fitting(keys: int) -> sa.Select[Any]:
-    """Of each shape and key the first in line, of these the first: an index finds each, however many are behind."""
+def _fitting(days: int, hours: int) -> sa.Select[Any]:
+    """Of each shape and key the first in line, of these the first: an index finds each, however many are behind.
+    days, hours: how many parts of keys there are; the first of the days is a whole key, of one start."""
 
     def of(name: str, kind: type[sa.types.TypeEngine[Any]] = sa.BigInteger) -> sa.BindParameter[Any]:
         return sa.bindparam(name, type_=kind())
 
     shape, filed, minute = WishShape, WishKey, of("minute")
-    key = sa.union_all(*(sa.select(of(f"key{n}").label("key")) for n in range(keys))).subquery("wanted")
+    day = sa.union_all(*(sa.select(of(f"days{n}").label("key")) for n in range(days))).subquery("days")
+    span = sa.union_all(*(sa.select(of(f"hours{n}").label("key")) for n in range(hours))).subquery("hours")
     busy_already = sa.exists().where(
         Booking.client_email == _E.client_email,
         Booking.status.in_(LIVE),
@@ -164,19 +171,19 @@ def _fitting(keys: int) -> sa.Select[Any]:
     head = (
         sa.select(filed.entry_id)
         .join(_E, _E.id == filed.entry_id)
-        .where(filed.shape_id == shape.id, filed.key == key.c.key, _E.status == _WAITING)
-        .where(sa.or_(key.c.key < 0, sa.and_(_E.between_start <= minute, _E.between_end > minute)))
+        .where(filed.shape_id == shape.id, filed.key == day.c.key + span.c.key, _E.status == _WAITING)
+        .where(sa.or_(day.c.key < 0, sa.and_(_E.between_start <= minute, _E.between_end > minute)))
         .where(~busy_already.correlate(_E))
         .order_by(filed.rank, filed.entry_id)
         .limit(1)
-        .correlate(shape, key)
+        .correlate(shape, day, span)
         .scalar_subquery()
     )
     hour = of("hour")
     # A length that the service hasn't got (any more) means its default.
     of_old = sa.and_(of("default") == 1, shape.duration_minutes.not_in(sa.bindparam("durations", expanding=True)))
-    days = sa.and_(
-        key.c.key >= 0,
+    of_days = sa.and_(
+        day.c.key >= 0,
         shape.weekdays.op("&")(of("weekday", sa.Integer)) != 0,
         shape.first_hour <= hour,
         shape.last_hour > hour,
@@ -184,7 +191,8 @@ def _fitting(keys: int) -> sa.Select[Any]:
     heads = (
         sa.select(head.label("entry_id"))
         .select_from(shape)
-        .join(key, sa.or_(sa.and_(key.c.key < 0, shape.weekdays == 0), days))
+        .join(day, sa.or_(sa.and_(day.c.key < 0, shape.weekdays == 0), of_days))
+        .join(span, sa.or_(span.c.key == 0, day.c.key >= 0))
         .where(shape.service_id == of("service"), shape.seats <= of("seats"))
         .where(shape.member_id.in_((0, of("member"))), sa.or_(shape.duration_minutes == of("minutes"), of_old))
         .subquery("heads")
@@ -202,23 +210,17 @@ def take_place(tx: Tx, entry_id: int, *, now: datetime) -> None:
     The first of a line has seen what everybody sees: what the horizon shows later, it sees before strangers.
     """
     entry = tx.execute(sa.select(_E.__table__).where(_E.id == entry_id)).one()
-    weekdays, first_hour, last_hour = shape_of(
-        entry.wish_start, entry.weekdays, (entry.between_start, entry.between_end)
-    )
     shape = {
-        "service_id": entry.service_id, "weekdays": weekdays, "first_hour": first_hour, "last_hour": last_hour,
-        "seats": entry.seats, "duration_minutes": entry.duration_minutes, "member_id": entry.member_id or 0,
+        "service_id": entry.service_id, **(DAYS if entry.wish_start is None else ONE_START), "seats": entry.seats,
+        "duration_minutes": entry.duration_minutes, "member_id": entry.member_id or 0,
     }  # fmt: skip
     insert_ignoring(tx, WishShape, shape, unique=list(shape))
     shape_id = tx.execute(sa.select(WishShape.id).filter_by(**shape)).scalar_one()
     first, last = (date.fromisoformat(day) for day in (entry.first_date, entry.last_date))
-    tx.execute(
-        sa.insert(WishKey),
-        [
-            {"entry_id": entry_id, "key": key, "shape_id": shape_id, "rank": -entry.priority}
-            for key in keys_of(entry.wish_start, first, last)
-        ],
-    )
+    keys = keys_of(entry.wish_start, first, last, entry.weekdays, (entry.between_start, entry.between_end))
+    filed = [{"entry_id": entry_id, "key": key, "shape_id": shape_id, "rank": -entry.priority} for key in keys]
+    if filed:
+        tx.execute(sa.insert(WishKey), filed)
     if free_time.seen_until(tx, entry.service_id) is None:
         offering = offering_by_id(tx, entry.service_id)
         free_time.see_until(tx, people_of(offering), offering.service_id, now + offering.rules.horizon)

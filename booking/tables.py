@@ -167,9 +167,10 @@ class WaitlistEntry(Base):
 
 
 class WishShape(Base):
-    """What the wishes of a line have in common but for their days: few rows, however many wait.
+    """What the wishes of a line have in common but for their times: few rows, however many wait.
 
-    weekdays: as of the entry, 0 for wishes of one start. first_hour, last_hour: the hours that ``between`` touches.
+    weekdays: 0 for wishes of one start, 127 for others; first_hour, last_hour: likewise 0, and 0 to 24. Those that were
+    filed when keys didn't tell weekdays and hours have theirs here, and are found all the same.
     duration_minutes: as of the entry; member_id: likewise, 0 for anybody.
     """
 

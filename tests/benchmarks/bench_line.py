@@ -2,7 +2,7 @@
 
 Each figure is taken with 0, 1,000 and 100,000 others waiting, on SQLite and PostgreSQL, the lengths interleaved in the same
 run. Every round one booking is cancelled and the one person who waits for just that start is promoted; the others wish for
-other things, as they would: other starts, ranges of days with weekdays and hours, parties that don't fit.
+other things, each as they like: other starts, ranges of days, any weekdays and hours.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ def others(desk: Desk, count: int) -> None:
             ids = sorted(tx.execute(sa.insert(E).returning(E.id), rows).scalars())
             keys = []
             for entry_id, row in zip(ids, rows, strict=True):
-                between = (row["between_start"], row["between_end"])
-                shape = (*wishes.shape_of(row["wish_start"], row["weekdays"], between), row["seats"])
+                shape = (row["wish_start"] is None, row["seats"])
                 if shape not in shapes:
-                    named = dict(zip(("weekdays", "first_hour", "last_hour", "seats"), shape, strict=True))
+                    named = {**(line.DAYS if shape[0] else line.ONE_START), "seats": row["seats"]}
                     made = sa.insert(WishShape).values(**named, service_id=service_id, duration_minutes=60, member_id=0)
                     shapes[shape] = tx.execute(made.returning(WishShape.id)).scalar_one()
                 first, last = (date.fromisoformat(row[day]) for day in ("first_date", "last_date"))
+                between = (row["between_start"], row["between_end"])
                 keys += [
                     {"entry_id": entry_id, "key": key, "shape_id": shapes[shape], "rank": 0}
-                    for key in wishes.keys_of(row["wish_start"], first, last)
+                    for key in wishes.keys_of(row["wish_start"], first, last, row["weekdays"], between)
                 ]
             tx.execute(sa.insert(WishKey), keys)
     with desk.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as raw:
@@ -73,10 +73,16 @@ def _somebody(chance: random.Random, desk: Desk, service_id: int, n: int) -> dic
         first, length = start.date(), 0
     elif kind == 1:  # days after the first week
         first += timedelta(days=7 + chance.randrange(60))
-    elif kind == 2:  # afternoons, when nothing is open
-        between = chance.choice([(13 * 60, 17 * 60), (14 * 60, 20 * 60), (15 * 60 + 30, 18 * 60)])
-    else:  # weekends
-        weekdays = chance.choice([0b1100000, 0b1000000, 0b0100000])
+    elif kind == 2:  # afternoons, when nothing is open, from any quarter to any later one
+        begin = chance.randrange(12 * 4, 23 * 4)
+        between = (begin * 15, chance.randrange(begin + 1, 24 * 4 + 1) * 15)
+    else:  # any weekdays and hours of the weeks after, or any hours of weekends
+        if chance.randrange(2):
+            first, weekdays = first + timedelta(days=7), chance.randrange(1, 127)
+        else:
+            weekdays = chance.choice([0b1100000, 0b1000000, 0b0100000])
+        begin = chance.randrange(24)
+        between = (begin * 60, chance.randrange(begin + 1, 25) * 60)
     return {
         "token": secrets.token_urlsafe(18), "operator_id": desk.operator_id, "service_id": service_id, "seats": 1,
         "duration_minutes": 60, "wish_start": start, "first_date": first.isoformat(),

@@ -14,6 +14,7 @@ from booking.catalogue import offering
 from booking.ending import LONGEST_REASON
 from booking.rules import Wish, fits
 from booking.tables import LineCount, WaitlistEntry, WishKey, WishShape
+from booking.wishes import keys_of
 from connectors.model import Period
 from ledger.availability import SlotState, Start
 from ledger.claims import LockedTooLate, lock_operator
@@ -84,6 +85,42 @@ def test_by_index_as_by_reading_everybody(desk: Desk, seed: int) -> None:
                 found = line.first_fitting(tx, wanted, start_at(at, left))
                 expected = next((r for r in waiting if r.seats <= left and fits(wish_of(r), at, "UTC")), None)
                 assert (found and found.id) == (expected and expected.id)
+
+
+def test_however_different_the_wishes_are_their_shapes_are_few(desk: Desk) -> None:
+    """What is looked up for one start grows with the shapes, so they must not grow with the wishes."""
+    chance = random.Random(5)
+    for n in range(60):
+        days, hour = chance.sample(range(1, 8), chance.randrange(1, 6)), chance.randrange(20)
+        between = [f"{hour:02}:{chance.choice(['00', '15', '30'])}", f"{hour + chance.randrange(1, 4):02}:00"]
+        wish = {"from": "2027-01-11", "to": "2027-03-01", "weekdays": days, "between": between}
+        desk.join(f"c{n}", wish if n % 3 else {"start": desk.at(9, n)}, seats=1 + n % 2)
+    with desk.database.reading() as tx:
+        assert tx.execute(sa.select(sa.func.count()).select_from(WishShape)).scalar_one() == 4
+
+
+def test_who_was_filed_by_weekdays_and_hours_of_a_shape_is_still_found(desk: Desk) -> None:
+    """As it was before the keys told them."""
+    desk.join("imre", {"from": "2027-01-11", "to": "2027-03-01", "weekdays": [2, 3], "between": ["08:30", "10:00"]})
+    with desk.database.transaction() as tx:
+        wanted = offering(tx, "anna", "talk")
+        tx.execute(sa.delete(WishKey))
+        tx.execute(sa.update(WishShape).values(weekdays=0b110, first_hour=8, last_hour=10))
+        shape = tx.execute(sa.select(WishShape.id)).scalar_one()
+        keys = keys_of(None, date(2027, 1, 11), date(2027, 3, 1))
+        tx.execute(sa.insert(WishKey), [{"entry_id": 1, "key": key, "shape_id": shape, "rank": 0} for key in keys])
+        found = [
+            (day, hour)
+            for day in range(8)
+            for hour in (8, 8.5, 9.5, 10)
+            if line.first_fitting(tx, wanted, start_at(desk.at(hour, day)))
+        ]
+    assert found == [(1, 8.5), (1, 9.5), (2, 8.5), (2, 9.5)]
+
+
+def test_a_wish_of_weekdays_that_never_come_waits_in_vain(desk: Desk) -> None:
+    place = desk.place(desk.join("imre", {"from": "2027-01-11", "to": "2027-01-12", "weekdays": [7]}))
+    assert (place["status"], place["position"]) == ("waiting", 1)
 
 
 def test_who_waits_no_more_leaves_nothing_behind(desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""Keys of wishes: each day of a wish is found by exactly one of them, and no other day by any."""
+"""Keys of wishes: each moment of a wish is found by exactly one of them, and no other moment by any."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from booking.wishes import key_of_start, keys_of, keys_of_day, shape_of
+from booking.wishes import key_of_start, keys_of, keys_of_day, keys_of_minute
 
 DAY = timedelta(days=1)
 days = st.dates(date(2026, 1, 1), date(2030, 1, 1))
@@ -30,7 +30,46 @@ def test_one_start_is_its_own_key_and_no_day() -> None:
     assert key_of_start(start) < 0 < min(keys_of_day(start.date()))
 
 
-def test_hours_are_those_that_the_minutes_touch() -> None:
-    assert shape_of(None, 127, (0, 1440)) == (127, 0, 24)
-    assert shape_of(None, 3, (9 * 60 + 30, 10 * 60 + 1)) == (3, 9, 11)
-    assert shape_of(datetime(2026, 12, 1, 9, tzinfo=UTC), 127, (0, 1440)) == (0, 0, 0)
+def keys_of_moment(day: date, minute: int) -> set[int]:
+    found = [key + hours for key in keys_of_day(day) for hours in keys_of_minute(minute)]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+@settings(max_examples=300)
+@given(
+    first=days,
+    length=st.integers(0, 367),
+    offset=st.integers(-40, 420),
+    weekdays=st.integers(1, 127),
+    quarters=st.lists(st.integers(0, 96), min_size=2, max_size=2, unique=True).map(sorted),
+    minute=st.integers(0, 1439),
+)
+def test_a_moment_is_found_where_the_wish_has_it(
+    first: date, length: int, offset: int, weekdays: int, quarters: list[int], minute: int
+) -> None:
+    last, day = first + length * DAY, first + offset * DAY
+    begin, end = (quarter * 15 for quarter in quarters)
+    keys = keys_of(None, first, last, weekdays, (begin, end))
+    assert len(keys) == len(set(keys))
+    wanted = first <= day <= last and weekdays & 1 << day.weekday() and begin <= minute < end
+    assert len(set(keys) & keys_of_moment(day, minute)) == bool(wanted)
+
+
+def test_what_people_usually_wish_for_has_few_keys() -> None:
+    first, last = date(2026, 12, 1), date(2027, 2, 28)
+    assert len(keys_of(None, first, last)) <= 12
+    mornings = keys_of(None, first, last, 127, (0, 720))
+    assert len(mornings) <= 24
+    assert len(keys_of(None, first, last, 0b0011111, (9 * 60, 17 * 60))) <= 100
+
+
+def test_hours_are_those_whose_quarters_the_minutes_touch() -> None:
+    day = date(2026, 12, 1)
+    keys = set(keys_of(None, day, day, 127, (9 * 60 + 20, 10 * 60 + 1)))
+    found = [minute for minute in range(0, 1440, 5) if keys & keys_of_moment(day, minute)]
+    assert found == list(range(9 * 60 + 15, 10 * 60 + 15, 5))
+
+
+def test_a_wish_of_days_that_never_come_has_no_keys() -> None:
+    assert keys_of(None, date(2026, 12, 1), date(2026, 12, 2), 0b1) == []  # a Tuesday and a Wednesday; Mondays wanted
