@@ -30,6 +30,7 @@ _WAITING: sa.ColumnElement[str] = sa.literal_column(
     "'waiting'"
 )  # spelled out: SQLite uses a partial index only where it sees the condition
 _DAY = timedelta(days=1)
+_HALF_DAY = timedelta(hours=12)  # no zone is farther behind
 ONE_START = {"weekdays": 0, "first_hour": 0, "last_hour": 0}
 DAYS = {"weekdays": 127, "first_hour": 0, "last_hour": 24}
 """Of a `WishShape`: which weekdays and hours is told by the keys."""
@@ -242,9 +243,12 @@ def tell(tx: Tx, entry: Any, about: About, *, offer_id: int = 0, now: datetime, 
 
 
 def expire_wishes(tx: Tx, now: datetime, *, limit: int = 1000) -> int:
-    """Who waited for days that are over waits no more, and is in nobody's way; a small batch at a time. Returns how many."""
-    # Yesterday of one zone is today of another: a day late is early enough.
-    over = sa.and_(_E.status == _WAITING, _E.last_date < (now - 2 * _DAY).date().isoformat())
+    """Who waited for a start or days that are over waits no more, and is in nobody's place; a small batch at a time.
+    Returns how many."""
+    # Yesterday of one zone is today of another: here the days are over that are over everywhere.
+    day_over, newest_day = ((now - _HALF_DAY).date().isoformat(), (now + _DAY).date().isoformat())
+    start_over = sa.and_(_E.last_date <= newest_day, _E.wish_start <= now)
+    over = sa.and_(_E.status == _WAITING, sa.or_(_E.last_date < day_over, start_over))
     batch = sa.select(_E.id).where(over).order_by(_E.last_date).limit(limit)
     return tx.execute(sa.update(_E).where(_E.id.in_(batch), over).values(status="expired", updated_at=now)).rowcount
 

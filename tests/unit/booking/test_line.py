@@ -160,6 +160,24 @@ def test_wishes_of_the_past_wait_no_more(desk: Desk) -> None:
     assert desk.place(new)["position"] == 1
 
 
+def test_a_wish_is_over_with_its_start_or_when_its_day_is_over_everywhere(desk: Desk) -> None:
+    start = desk.join("imre", {"start": desk.at(9)})
+    days = desk.join("eva", {"from": "2027-01-11", "to": "2027-01-11"})
+    later = desk.join("otto", {"start": desk.at(10)})
+
+    def over(now: datetime) -> list[str]:
+        desk.now = now
+        with desk.database.transaction() as tx:
+            line.expire_wishes(tx, now)
+        return [desk.place(token)["status"] for token in (start, days, later)]
+
+    assert over(desk.at(8.9)) == ["waiting", "waiting", "waiting"]
+    assert over(desk.at(9)) == ["expired", "waiting", "waiting"]
+    assert desk.place(later)["position"] == 2
+    assert over(desk.at(11.9, day=1)) == ["expired", "waiting", "expired"]
+    assert over(desk.at(12, day=1)) == ["expired", "expired", "expired"]
+
+
 def test_operators_are_locked_in_one_order(desk: Desk) -> None:
     other = Desk(desk.database).open("ben").operator_id
     with desk.database.transaction() as tx:
