@@ -65,7 +65,9 @@ class RandomDays(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.stack = ExitStack()
         self.desk = Desk(self.stack.enter_context(migrated("sqlite", self.folder)))
-        self.desk.open(talk={}, group=GROUP, asked={"confirmation": "approval"}, shifting={"operator_moves": "propose"})
+        self.desk.open(
+            talk=ASKS, group=GROUP, asked={"confirmation": "approval"}, shifting={"operator_moves": "propose"}
+        )
         self.post = Post(self.desk)
         self.bookings: list[str] = []
         self.places: list[str] = []
