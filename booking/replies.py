@@ -31,6 +31,8 @@ from ledger.tables import Delivery, Review, TimelineEntry
 
 REFRESH_EVERY = timedelta(hours=1)
 _ASKED_AGAIN = "invitation_asked_again"
+_DECIDED = ("ACCEPTED", "DECLINED")
+"""After these a client waits for no other time. Maybe is no end of it: Google and Outlook send one beside the wish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ def _counts(tx: Tx, fact: MailFact, row: Any, *, now: datetime, cause: str) -> b
     values: dict[str, Any] = {"reply_sequence": row.revision, "reply_dtstamp": fact.said_at}
     if isinstance(fact, ClientReply) and fact.method == "REPLY":
         values["partstat"] = fact.partstat
+        if fact.partstat in _DECIDED:
+            _drop_counters(tx, row, now=now)
     tx.execute(sa.update(Booking).where(Booking.id == row.id).values(**values))
     _close(tx, row, "reply", "old_time", now=now)
     return True
@@ -172,9 +176,7 @@ def _countered(tx: Tx, fact: ClientCounter, row: Any, *, now: datetime, cause: s
         _note(tx, row, "other_time_impossible", now=now, cause=cause, to=fact.start.isoformat())
         return
     newest = f"counter:{row.id}:{row.revision}:{fact.start.isoformat()}"
-    for review in _open_counters(tx, row.id):
-        if review.key != newest:  # the wish before is no longer wanted
-            reviews.resolve(tx, review.id, state="dismissed", by="client", now=now)
+    _drop_counters(tx, row, but=newest, now=now)
     until = fact.start + (row.ends_at - row.starts_at)
     detail = {
         "from": row.starts_at.isoformat(), "to": fact.start.isoformat(), "until": until.isoformat(),
@@ -321,11 +323,13 @@ def _booking(tx: Tx, where: sa.ColumnElement[bool]) -> Any:
     return tx.execute(sa.select(Booking.__table__).where(where)).one_or_none()
 
 
-def _open_counters(tx: Tx, booking_id: str) -> list[Any]:
-    query = sa.select(Review.id, Review.key).where(
-        Review.kind == "counter", Review.state == "open", Review.booking_id == booking_id
+def _drop_counters(tx: Tx, row: Any, *, but: str = "", now: datetime) -> None:
+    """The client no longer wants the other time that they asked for. but: the key of one that stays."""
+    wishes = sa.select(Review.id).where(
+        Review.kind == "counter", Review.state == "open", Review.booking_id == row.id, Review.key != but
     )
-    return list(tx.execute(query).all())
+    for review_id in tx.execute(wishes).scalars().all():
+        reviews.resolve(tx, review_id, state="dismissed", by="client", now=now)
 
 
 def _close(tx: Tx, row: Any, kind: str, why: str, *, now: datetime) -> None:

@@ -375,6 +375,20 @@ def test_no_keeps_the_booking_and_a_newer_wish_replaces_the_older(post: Post) ->
     assert str(event["ORGANIZER"]).removeprefix("mailto:") == TERMS.organizer(desk.seen(booking).organizer_tag)
 
 
+@pytest.mark.parametrize(
+    ("partstat", "asked"), [(PartStat.ACCEPTED, []), (PartStat.DECLINED, []), (PartStat.TENTATIVE, [("counter", "")])]
+)
+def test_who_then_answers_yes_or_no_wants_no_other_time(
+    post: Post, partstat: PartStat, asked: list[tuple[str, str]]
+) -> None:
+    desk = post.desk
+    raw = post.letter(desk.book(desk.at(8)))
+    post.arrives(propose(raw, Period(desk.at(10), desk.at(11)), at=desk.now))
+    desk.now += timedelta(minutes=1)
+    post.arrives(answer(raw, partstat, at=desk.now))
+    assert post.reviews() == asked
+
+
 @pytest.mark.parametrize("change", ["moved", "cancelled", "over"])
 def test_a_wish_about_what_has_changed_is_put_away_in_silence(post: Post, change: str) -> None:
     desk = post.desk
