@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from connectors.errors import ConnectorError, NeedsReconnect, Temporary
+from connectors.errors import ConnectorError, NeedsReconnect
 from connectors.model import Calendar as RemoteCalendar
 from connectors.model import Href, Quirks
 from connectors.protocol import Connector, Credentials, Endpoints
@@ -176,7 +176,7 @@ class Accounts:
         since = row.last_success_at or row.created_at
         if isinstance(error, NeedsReconnect):
             state = "reconnect"
-        elif isinstance(error, Temporary) and now - since > STALE_AFTER and row.state == "ok":
+        elif now - since > STALE_AFTER and row.state == "ok":
             state = "stale"
         else:
             return

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from connectors.errors import BadAnswer, ConnectorError, Gone, SyncTokenExpired
+from connectors.errors import BadAnswer, ConnectorError, Gone, Permanent, SyncTokenExpired
 from connectors.model import ChangeSet, Href, Period, Progress, SyncToken
 from connectors.protocol import Connector
 from ledger import outbox, reviews
@@ -24,7 +24,7 @@ from ledger.messages import PullCalendar
 from ledger.outbox import Leased
 from ledger.tables import Calendar, OutboxMessage, SlotEvent
 from sync import hints, mirror
-from sync.accounts import Accounts
+from sync.accounts import STALE_AFTER, Accounts
 from sync.errors import Disabled, NotFound
 from sync.facts import ask_for_look, report_answers, report_missing, report_move, report_tag, withdraw_moves
 from sync.merge import (
@@ -40,7 +40,7 @@ from sync.merge import (
     missing_hrefs,
     open_periods,
 )
-from sync.roles import ROLES, RULES
+from sync.roles import ROLES, RULES, unreadable
 from sync.stored import calendar_of, quirks_of, token_of, tz_version
 from sync.suspicion import Shrinkage, doubt
 
@@ -48,6 +48,8 @@ BEFORE, AHEAD = timedelta(days=1), timedelta(days=400)
 """What a full listing covers, around now."""
 MUST_REACH = timedelta(days=200)
 """When less of the window is ahead, everything is listed again."""
+UNREADABLE_AFTER = 3
+"""So many refusals in a row, and not read for longer than `STALE_AFTER`: nobody but a human mends that."""
 _GUARDED = ("token_kind", "token_value", "pulled_at", "transparent", "timezone", *ROLES, *RULES)
 
 
@@ -259,6 +261,7 @@ def _write(accounts: Accounts, row: Any, learned: _Learned, now: datetime, lease
         accounts.note_success(tx, row.connection_id, now=now)
         if row.failures:
             _discard_parked(tx, row.id)
+            reviews.settle(tx, unreadable(row.id), by="read again", now=now)
         if leased is not None:
             outbox.settle(tx, leased, now=now)
     return PullResult(row.id, len(delta.events) + len(delta.seen), len(delta.gone), learned.full, learned.doubt)
@@ -366,6 +369,21 @@ def _note_failure(accounts: Accounts, row: Any, error: ConnectorError, now: date
             .values(failures=failures, last_error=f"{error.code}: {error.detail}"[:500], due_at=due_at)
         )
         accounts.note_failure(tx, row.connection_id, error, now=now)
+        lately = row.pulled_at is not None and now - row.pulled_at <= STALE_AFTER
+        if isinstance(error, Permanent) and failures >= UNREADABLE_AFTER and not lately and _counts(row):
+            reviews.ask(
+                tx,
+                "calendar_unreadable",
+                unreadable(row.id),
+                now=now,
+                operator_id=row.operator_id,
+                connection_id=row.connection_id,
+                detail={"calendar_id": row.id, "calendar": row.name, "why": f"{error.code}: {error.detail}"[:500]},
+            )
+
+
+def _counts(row: Any) -> bool:
+    return any(getattr(row, role) for role in ROLES)
 
 
 _LONGEST = timedelta(hours=6)

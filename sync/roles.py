@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from connectors.model import Quirks
-from ledger import outbox
+from ledger import outbox, reviews
 from ledger.claims import lock_operator
 from ledger.db import Tx
 from ledger.messages import HoursClosed, PullCalendar, PushEvent
@@ -21,6 +21,11 @@ from sync.stored import quirks_json
 ROLES = ("busy", "availability", "bookings")
 RULES = ("all_day_blocks", "tentative_blocks", "unanswered_blocks")
 _TIME = frozenset({"busy", "availability", *RULES})
+
+
+def unreadable(calendar_id: int) -> str:
+    """The matter of a calendar that counts and can't be read, as the key of its review."""
+    return f"calendar_unreadable:{calendar_id}"
 
 
 def check_bookings(tx: Tx, calendar_id: int) -> None:
@@ -61,6 +66,7 @@ def change(tx: Tx, calendar_id: int, wanted: Mapping[str, bool], *, quirks: Quir
         tx.execute(
             sa.delete(RemoteEvent).where(RemoteEvent.calendar_id == calendar_id, RemoteEvent.slot_event_id.is_(None))
         )
+        reviews.settle(tx, unreadable(calendar_id), by="not used any more", now=now)
     elif _TIME & changed.keys():
         values |= {**FORGOTTEN, "due_at": now}
     elif changed:

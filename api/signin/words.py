@@ -12,6 +12,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "closed_hours": marked("The hours of an appointment were closed in the calendar"),
         "bulk_deletion": marked("Many appointments vanished from the calendar at once"),
         "calendar_emptied": marked("A calendar is suddenly empty"),
+        "calendar_unreadable": marked("A calendar can no longer be read"),
         "counter": marked("A client asks for another time"),
         "reply": marked("An answer from a client's calendar is not clear"),
         "late_decline": marked("A client declined after the time for it"),

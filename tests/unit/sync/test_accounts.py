@@ -171,22 +171,24 @@ def test_what_cant_be_opened(sqlite: Database) -> None:
 # --- states -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_long_silence_is_stale_and_an_answer_heals_it(database: Database) -> None:
+@pytest.mark.parametrize("error", [Unreachable(), Refused("invalid_client")])
+def test_a_long_silence_is_stale_and_an_answer_heals_it(database: Database, error: ConnectorError) -> None:
     practice = Practice(database)
     practice.server.add_calendar("work")
     calendar = practice.connect()["work"]
     practice.assign(calendar, busy=True)
     practice.work()
     practice.now += STALE_AFTER
-    practice.server.fail_next(Unreachable(), times=1)
+    practice.server.fail_next(error, times=1)
     practice.pull(calendar)
     assert practice.state() == "ok"
     practice.now += timedelta(seconds=30)
-    practice.server.fail_next(Unreachable(), times=1)
-    practice.work()
+    practice.server.fail_next(error, times=1)
+    practice.pull(calendar)
     row = practice.rows(Connection)[0]
     assert (row.state, row.state_since) == ("stale", practice.now)
-    practice.later(minutes=1)
+    practice.now += timedelta(minutes=1)
+    practice.pull(calendar)
     row = practice.rows(Connection)[0]
     assert (row.state, row.state_since, row.last_success_at) == ("ok", practice.now, practice.now)
     assert practice.reviews() == []

@@ -217,6 +217,39 @@ def test_an_unanswered_invitation_opens_nothing(sqlite: Database) -> None:
 # --- errors change nothing --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("error", [CalendarGone(status=404), Refused("invalid_client")], ids=lambda e: e.code)
+@pytest.mark.parametrize("end", ["read again", "not used any more"])
+def test_a_calendar_that_stays_unreadable_is_told_once(database: Database, error: ConnectorError, end: str) -> None:
+    week = Week(database, events=1)
+    practice = week.practice
+    for minutes in (1, 5, 11, 30, 30):
+        practice.now += timedelta(minutes=minutes)
+        week.server.fail_next(error, "changes")
+        week.pull()
+        told = practice.reviews("calendar_unreadable")
+        assert len(told) == (0 if minutes < 11 else 1)
+        assert practice.busy() == [(at(10), at(11))], "what was known stays"
+    assert told[0]["detail"]["calendar"] == "work"
+    assert error.detail in told[0]["detail"]["why"]
+    assert practice.facts() == []
+
+    if end == "read again":
+        week.pull()
+    else:
+        practice.assign(week.id, busy=False, bookings=False)
+    assert practice.reviews() == []
+
+
+def test_a_server_that_is_away_for_hours_is_no_matter_of_one_calendar(sqlite: Database) -> None:
+    week = Week(sqlite)
+    for _ in range(5):
+        week.practice.now += timedelta(minutes=20)
+        week.server.fail_next(Unreachable(), "changes")
+        week.pull()
+    assert week.practice.state() == "stale"
+    assert week.practice.reviews() == []
+
+
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: e.code)
 def test_an_error_changes_nothing_but_what_is_said_about_the_calendar(sqlite: Database, error: ConnectorError) -> None:
     week = Week(sqlite, events=3)
