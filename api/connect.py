@@ -73,12 +73,16 @@ def begin(request: Request, provider: str, here: Here, form: Posted) -> Response
 
 @router.get("/{provider}/callback")
 def callback(request: Request, provider: str, here: Here) -> Response:
-    """The person comes back from the provider, with a code or a refusal. Works once."""
+    """The person comes back from the provider, with a code or a refusal. Works once; their link is good for another try."""
     query, session = dict(request.query_params), request.cookies.get(COOKIE, "")
+    ticket = ""
     try:
+        with here.database.reading() as tx:
+            ticket = tickets.ticket_of(here.vault, consents.begun(tx, provider, query, session))
         flow, _ = consents.finish(here.accounts, provider, query, session, now=here.now())
     except (SyncError, ConnectorError) as error:
-        return _problem(request, here, provider, error, denied=query.get("error") == "access_denied")
+        denied = query.get("error") == "access_denied"
+        return _problem(request, here, provider, error, ticket=ticket, denied=denied)
     return _to_calendars(here, provider, flow)
 
 

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from connectors import oauth
 from connectors.errors import AddressRefused
 from connectors.protocol import Credentials
+from ledger.db import Tx
 from ledger.tables import Connection, OAuthFlow
 from sync import tickets
 from sync.accounts import Accounts
@@ -109,20 +110,25 @@ def check_session(flow: Any, session: str) -> None:
         raise BadLink()
 
 
+def begun(tx: Tx, provider: str, query: Mapping[str, str], session: str) -> Any:
+    """The row of the link by which this browser began the consent that the provider's return ends. Raises `BadLink`."""
+    row = OAuthFlow
+    flow = tx.execute(
+        sa.select(row.__table__).where(
+            row.state_hash == _hash(query.get("state", "")), row.provider == provider, row.pending != ""
+        )
+    ).one_or_none()
+    if flow is None:
+        raise BadLink()
+    check_session(flow, session)
+    return flow
+
+
 def _taken(accounts: Accounts, provider: str, query: Mapping[str, str], session: str, now: datetime) -> tuple[Any, str]:
     """The link and what was remembered, taken out for good: a return works once."""
     row = OAuthFlow
-    if provider not in tickets.PROVIDERS:
-        raise BadLink()
     with accounts.database.transaction() as tx:
-        flow = tx.execute(
-            sa.select(row.__table__).where(
-                row.state_hash == _hash(query.get("state", "")), row.provider == provider, row.pending != ""
-            )
-        ).one_or_none()
-        if flow is None:
-            raise BadLink()
-        check_session(flow, session)
+        flow = begun(tx, provider, query, session)
         tickets.still_good(flow, now)
         tx.execute(sa.update(row).where(row.id == flow.id).values(pending="", state_hash="", state="issued"))
     return flow, accounts.vault.open(flow.pending, _context(flow.id))

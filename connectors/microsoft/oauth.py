@@ -42,6 +42,8 @@ _SKEW = 300
 
 def begin(endpoints: Endpoints, redirect_uri: str, login_hint: str = "", *, identity_only: bool = False) -> Consent:
     """Begin a consent (authorization code, PKCE). redirect_uri: exactly as registered at Microsoft."""
+    if not endpoints.microsoft_client_id:
+        raise Refused("no Microsoft client id is configured")
     with open_http(endpoints) as http, warnings.catch_warnings():
         # MSAL recommends form_post; a cross-site POST comes without the cookie that binds the consent to the session.
         warnings.filterwarnings("ignore", message="response_mode")
