@@ -57,7 +57,7 @@ def _doors() -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(rates.WrongKeys)
     app.add_middleware(HeadAsGet)
-    problems.install(app, pages.not_found)
+    problems.install(app, pages.not_found, pages.trouble)
     rates.install(app)
     app.include_router(health.router)
     app.include_router(public.router)

@@ -144,8 +144,17 @@ def of_booking(error: errors.BookingError) -> JSONResponse:
     return problem(_status(type(error)), error.code, error.detail, fields=fields, **more)
 
 
-def install(app: FastAPI, not_found_page: Callable[[Request, errors.NotFound], Response]) -> None:
-    """Answer every known error as a problem; people whose link leads nowhere get a page."""
+def install(
+    app: FastAPI,
+    not_found_page: Callable[[Request, errors.NotFound], Response],
+    trouble_page: Callable[[Request, Response], Response],
+) -> None:
+    """Answer every known error as a problem; people whose link leads nowhere get a page, and so do those whose browser
+    shows what a page's own address answers."""
+
+    def told(request: Request, answer: Response) -> Response:
+        reads = "text/html" in request.headers.get("accept", "")
+        return trouble_page(request, answer) if reads and not _of_the_api(request) else answer
 
     @app.exception_handler(errors.BookingError)
     def _booking(request: Request, error: errors.BookingError) -> Response:
@@ -172,11 +181,12 @@ def install(app: FastAPI, not_found_page: Callable[[Request, errors.NotFound], R
         return problem(422, error.code, error.detail, fields=[FieldError("connection", error.code, error.detail)])
 
     @app.exception_handler(RequestValidationError)
-    def _validation(_: Request, error: RequestValidationError) -> Response:
+    def _validation(request: Request, error: RequestValidationError) -> Response:
         fields = [_field(e) for e in error.errors()]
         if any(f.code == "json_invalid" for f in fields):
             return problem(400, "not_json", "the body is not JSON")
-        return problem(422, "invalid", "; ".join(f"{f.field}: {f.detail}" for f in fields), fields=fields)
+        detail = "; ".join(f"{f.field}: {f.detail}" for f in fields)
+        return told(request, problem(422, "invalid", detail, fields=fields))
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
@@ -186,7 +196,8 @@ def install(app: FastAPI, not_found_page: Callable[[Request, errors.NotFound], R
             return problem(400, "not_json", "the body is not JSON")
         code = {404: "not_found", 405: "method_not_allowed", 401: "unauthorized", 403: "forbidden", 413: "too_large"}
         headers = dict(error.headers) if error.headers else None
-        return problem(error.status_code, code.get(error.status_code, "http_error"), str(error.detail), headers=headers)
+        known = code.get(error.status_code, "http_error")
+        return told(request, problem(error.status_code, known, str(error.detail), headers=headers))
 
     @app.exception_handler(sa.exc.IntegrityError)
     def _refused_by_database(_: Request, error: sa.exc.IntegrityError) -> Response:
@@ -204,13 +215,13 @@ def install(app: FastAPI, not_found_page: Callable[[Request, errors.NotFound], R
 
     @app.exception_handler(sa.exc.TimeoutError)
     @app.exception_handler(sa.exc.OperationalError)
-    def _database_away(_: Request, __: sa.exc.SQLAlchemyError) -> Response:
-        return problem(503, "try_again", "the database is busy or away", headers={"Retry-After": "2"})
+    def _database_away(request: Request, _: sa.exc.SQLAlchemyError) -> Response:
+        return told(request, problem(503, "try_again", "the database is busy or away", headers={"Retry-After": "2"}))
 
     @app.exception_handler(Exception)
-    def _our_mistake(_: Request, error: Exception) -> Response:
+    def _our_mistake(request: Request, error: Exception) -> Response:
         observe.log.error(Event.REQUEST_FAILED, error=type(error).__name__)
-        return problem(500, "our_mistake", "something went wrong on our side; nothing was stored")
+        return told(request, problem(500, "our_mistake", "something went wrong on our side; nothing was stored"))
 
 
 def _of_the_api(request: Request) -> bool:

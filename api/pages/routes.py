@@ -59,9 +59,20 @@ def install(app: FastAPI) -> None:
 
 def not_found(request: Request, error: errors.NotFound) -> Response:
     """A page for people whose link leads nowhere."""
+    return page(request, "problem.html", _language(request), status=404, error=error)
+
+
+def trouble(request: Request, answer: Response) -> Response:
+    """The same refusal for people: with its status, and what they can do."""
+    kept = {name: value for name in ("retry-after", "allow") if (value := answer.headers.get(name))}
+    headers = {**kept, "Cache-Control": "no-store"}
+    status = answer.status_code
+    return page(request, "trouble.html", _language(request), status=status, headers=headers, code=status)
+
+
+def _language(request: Request) -> str:
     language = request.url.path.split("/")[1]
-    language = language if language in LANGUAGES else language_of(request)
-    return page(request, "problem.html", language, status=404, error=error)
+    return language if language in LANGUAGES else language_of(request)
 
 
 def _may_be_somebody(operator: str) -> None:
