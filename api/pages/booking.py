@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,9 @@ from ledger.availability import SlotState
 
 router = APIRouter(include_in_schema=False)
 CAUSE = "client_link"
+JUST_NOW = timedelta(minutes=2)
+PATIENCE = timedelta(minutes=10)
+"""How long the page looks whether calendar and mail are done; later the reader asks by opening it again."""
 
 
 @router.get("/{language}/b/{token}")
@@ -103,11 +106,21 @@ def _show(
             listed = queries.slots(tx, offering, today, today + timedelta(days=28), view["timezone"], now=now)
             free = [s for s in listed.starts if s.state is SlotState.OPEN and s.seats_left >= view["seats"]]
             choices = [s for s in free if s.period.start != view["start"]]
+    if not did and now - view["created_at"] < JUST_NOW:
+        did = "booked"
     return page(
         request, "booking.html", language, status=409 if error else 200, headers={"Cache-Control": "no-store"},
         booking=view, offering=offering, text=offering.spec.text(language), choices=choices, may_change=may_change,
-        now=now, did=did, error=error, by_hand=_by_hand(view, offering, here, language),
+        now=now, did=did, error=error, by_hand=_by_hand(view, offering, here, language), settling=_settling(view, now),
+        alone=offering.spec.capacity == 1,
     )  # fmt: skip
+
+
+def _settling(view: dict[str, Any], now: datetime) -> bool:
+    """Will the page soon have more to tell: is the calendar or a mail on its way?"""
+    since: timedelta = now - max((entry["at"] for entry in view["timeline"]), default=view["created_at"])
+    on_its_way = view["calendar"] == "on_its_way" or any(d["state"] == "prepared" for d in view["deliveries"])
+    return since < (PATIENCE if on_its_way else JUST_NOW)
 
 
 def _by_hand(view: dict[str, Any], offering: Offering, here: Site, language: str) -> tuple[tuple[str, str], ...]:

@@ -13,8 +13,10 @@ from jinja2 import Environment
 
 from api.pages.tracker import allowed, tracker_on
 from api.pages.words import (
+    by_day,
     day_name,
     happening,
+    marks,
     month_name,
     plain_date,
     status_name,
@@ -42,7 +44,7 @@ def templates() -> Environment:
     """The pages' templates, with the helpers of `booking.i18n`."""
     made = environment(TEMPLATES)
     for function in (
-        happening, status_name, month_name, day_name, plain_date, weekday_name, weekdays, wish_limits,
+        by_day, happening, marks, status_name, month_name, day_name, plain_date, weekday_name, weekdays, wish_limits,
     ):  # fmt: skip
         made.globals[function.__name__] = function
     made.globals["languages"] = [(code, language_name(code)) for code in LANGUAGES]

@@ -27,6 +27,8 @@ from ledger.db import Tx
 
 router = APIRouter(include_in_schema=False)
 CAUSE = "page"
+AHEAD = timedelta(days=92)
+"""How far the next free time is looked for."""
 Form = dict[str, Any]
 
 
@@ -69,7 +71,7 @@ def service_page(
         if chosen is not None:
             return _booking_form(request, language, here, tx, offering, zone, chosen, form)
         if wait and offering.spec.waitlist.accept:
-            return _line_form(request, language, tx, offering, zone, instant_of(wait), form)
+            return _line_form(request, language, here, tx, offering, zone, instant_of(wait), form)
         return _month_page(request, language, here, tx, offering, zone, month, day, form)
 
 
@@ -98,7 +100,7 @@ def book(request: Request, language: str, operator: str, service: str, here: Her
             if isinstance(error, KeyReused):  # the form was sent before, then changed: that booking stands
                 return RedirectResponse(f"/{language}/b/{queries.token_of(tx, error.booking_id)}", 303)
             if isinstance(error, SlotTaken) and start is not None:
-                return _taken_page(request, language, tx, offering, zone, start, error, form)
+                return _taken_page(request, language, here, tx, offering, zone, start, error, form)
             if start is None or isinstance(error, NotFound):
                 raise
             return _booking_form(request, language, here, tx, offering, zone, start, form, error=error)
@@ -123,7 +125,7 @@ def join_line(request: Request, language: str, operator: str, service: str, here
             )
             zone = _zone(form.get("tz", ""), offering)
             return _line_form(
-                request, language, tx, offering, zone, instant_of(form.get("start", "")), form, error=error
+                request, language, here, tx, offering, zone, instant_of(form.get("start", "")), form, error=error
             )
     return RedirectResponse(f"/{language}/w/{token}", 303)
 
@@ -136,14 +138,17 @@ def _month_page(
 ) -> Response:
     now = here.now()
     today = now.astimezone(ZoneInfo(zone)).date()
-    first_of_month = _month(month or day[:7]) or today.replace(day=1)
+    last = (now + offering.rules.horizon).astimezone(ZoneInfo(zone)).date()
+    asked = _month(month or day[:7])
+    first_of_month = asked or today.replace(day=1)
     weeks = calendar.Calendar(first_weekday(language)).monthdatescalendar(first_of_month.year, first_of_month.month)
-    listed = queries.slots(tx, offering, weeks[0][0], weeks[-1][-1], zone, now=now)
-    by_day: dict[date, list[Start]] = {}
-    for each in listed.starts:
-        by_day.setdefault(each.period.start.astimezone(ZoneInfo(zone)).date(), []).append(each)
-    open_days = [d for d in by_day if any(s.state is SlotState.OPEN for s in by_day[d])]
-    chosen = _date(day) or min(open_days, key=lambda d: (d.replace(day=1) != first_of_month, d), default=None)
+    by_day = _by_day(tx, offering, zone, weeks[0][0], weeks[-1][-1], now)
+    if asked is None and not any(d.replace(day=1) == first_of_month for d in _open_days(by_day)):
+        # Whoever asks for no month wants the next free time, and that is in a later one.
+        ahead = _open_days(_by_day(tx, offering, zone, today, min(last, today + AHEAD), now))
+        if ahead:
+            return _month_page(request, language, here, tx, offering, zone, f"{min(ahead):%Y-%m}", day, form)
+    chosen = _date(day) or min(_open_days(by_day), key=lambda d: (d.replace(day=1) != first_of_month, d), default=None)
     if chosen is None and not month:
         chosen = next(iter(sorted(by_day)), None)
     cells = [
@@ -158,7 +163,6 @@ def _month_page(
         ]
         for week in weeks
     ]
-    last = (now + offering.rules.horizon).astimezone(ZoneInfo(zone)).date()
     before, after = first_of_month - timedelta(days=1), (first_of_month + timedelta(days=32)).replace(day=1)
     return page(
         request, "service.html", language,
@@ -170,6 +174,19 @@ def _month_page(
     )  # fmt: skip
 
 
+def _by_day(
+    tx: Tx, offering: Offering, zone: str, first: date, last: date, now: datetime
+) -> dict[date, list[Start]]:  # fmt: skip
+    found: dict[date, list[Start]] = {}
+    for each in queries.slots(tx, offering, first, last, zone, now=now).starts:
+        found.setdefault(each.period.start.astimezone(ZoneInfo(zone)).date(), []).append(each)
+    return found
+
+
+def _open_days(by_day: dict[date, list[Start]]) -> list[date]:
+    return [d for d, starts in by_day.items() if any(s.state is SlotState.OPEN for s in starts)]
+
+
 def _booking_form(
     request: Request, language: str, here: Site, tx: Tx, offering: Offering, zone: str, start: datetime, form: Form,
     *, error: BookingError | None = None,
@@ -177,7 +194,7 @@ def _booking_form(
     found = queries.start_of(tx, offering, start, now=here.now())
     if found is None or found.state is not SlotState.OPEN:
         refusal = commands.taken(tx, offering, start, here.now())
-        return _taken_page(request, language, tx, offering, zone, start, refusal, form)
+        return _taken_page(request, language, here, tx, offering, zone, start, refusal, form)
     return page(
         request, "book.html", language, status=422 if error else 200,
         offering=offering, text=offering.spec.text(language), zone=zone, zones=zones(), start=found, form=form, more=_more(form),
@@ -186,31 +203,31 @@ def _booking_form(
 
 
 def _line_form(
-    request: Request, language: str, tx: Tx, offering: Offering, zone: str, start: datetime | None, form: Form,
+    request: Request, language: str, here: Site, tx: Tx, offering: Offering, zone: str, start: datetime | None, form: Form,
     *, error: Invalid | None = None,
 ) -> Response:  # fmt: skip
+    now = here.now()
+    today = now.astimezone(ZoneInfo(offering.timezone)).date()
     return page(
         request, "wait.html", language, status=422 if error else 200,
         offering=offering, text=offering.spec.text(language), zone=zone, zones=zones(), start=start, form=form, more=_more(form),
         waiting=queries.waiting_for(tx, offering.service_id), stamp=_stamp(request), problems=_problems(error),
-        error=error,
+        error=error, now=now, today=today,
     )  # fmt: skip
 
 
 def _taken_page(
-    request: Request,
-    language: str,
-    tx: Tx,
-    offering: Offering,
-    zone: str,
-    start: datetime,
-    error: SlotTaken,
-    form: Form,
-) -> Response:
+    request: Request, language: str, here: Site, tx: Tx, offering: Offering, zone: str, start: datetime,
+    error: SlotTaken, form: Form,
+) -> Response:  # fmt: skip
+    found = queries.start_of(tx, offering, start, now=here.now())
+    left = found.seats_left if found and found.state is SlotState.OPEN else 0
+    asked = _number(form.get("seats", "1"))
     return page(
         request, "taken.html", language, status=409,
         offering=offering, text=offering.spec.text(language), zone=zone, start=start, alternatives=error.alternatives,
-        form=form, more=_more(form), waiting=queries.waiting_for(tx, offering.service_id),
+        form=form, more=_more(form), seats=f"&seats={asked}" if asked > 1 else "", left=left if left < asked else 0,
+        waiting=queries.waiting_for(tx, offering.service_id),
     )  # fmt: skip
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, time
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from itertools import groupby
 from typing import Any
 
 from babel.dates import format_date, format_time, get_day_names
 from babel.lists import format_list
 
-from booking.i18n import catalog, locale, marked
+from booking.i18n import catalog, locale, marked, zone_of
 
 _STATES = {
     "pending": marked("Waiting for confirmation"),
@@ -44,8 +45,15 @@ _HAPPENINGS = {
     "declined_too_late": marked("Declined too late"),
     "mail_bounced": marked("The mail came back"),
     "delegated": marked("Somebody else was named"),
+    "client_wrote": marked("Wrote back"),
+    "reply_doubted": marked("An answer came that may not be theirs"),
+    "reply_from_other_address": marked("Answered from another mail address"),
+    "reply_to_old_time": marked("Answered about the time before"),
+    "reply_too_late": marked("Answered when it was over"),
+    "invitation_asked_again": marked("The calendar asked for the invitation again"),
     "other_time_wanted": marked("Another time asked for"),
     "other_time_declined": marked("The time asked for is not possible"),
+    "other_time_impossible": marked("Another time asked for that cannot be"),
     "reminders_off": marked("Reminders turned off"),
     "reminders_on": marked("Reminders turned on"),
     "mail_delayed": marked("The mail is delayed"),
@@ -62,6 +70,11 @@ def status_name(status: str, language: str) -> str:
     return catalog(language).gettext(_STATES[status])
 
 
+def marks(status: str) -> str:
+    """How a booking's state looks: a class of the style sheet, empty for what is well."""
+    return {"pending": "wait", "confirmed": "", "completed": ""}.get(status, "bad")
+
+
 def happening(what: str, language: str) -> str:
     """A line of the timeline; a word that has no name yet is shown as it is."""
     return catalog(language).gettext(_HAPPENINGS[what]) if what in _HAPPENINGS else what.replace("_", " ")
@@ -75,6 +88,11 @@ def month_name(day: date, language: str) -> str:
 def day_name(day: date, language: str) -> str:
     """Weekday, day, month."""
     return str(format_date(day, "full", locale(language)))
+
+
+def by_day(instants: Iterable[datetime], zone: str) -> list[tuple[date, list[datetime]]]:
+    """Instants in their order, under the days that they fall on in that zone."""
+    return [(day, list(each)) for day, each in groupby(instants, lambda i: i.astimezone(zone_of(zone)).date())]
 
 
 def plain_date(day: date | str, language: str) -> str:

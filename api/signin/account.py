@@ -12,6 +12,7 @@ from api.admin.common import RowId
 from api.deps import Here, Site
 from api.signin.pages import PRIVATE, private_page, providers_of
 from api.signin.visits import Press, Pressed, Signed, Visit, give_cookie, visit_in
+from api.signin.words import browser_name
 from booking.errors import NotFound
 from ledger import audit
 from ledger.db import Tx
@@ -166,6 +167,7 @@ def _page(request: Request, here: Site, visit: Visit, *, did: str = "", problem:
     with here.database.reading() as tx:
         return private_page(
             request, "account.html", visit=visit, status=422 if problem else 200, consent=True, did=did, problem=problem,
+            browser_name=browser_name,
             sessions=sessions.listing(tx, visit.person.id, now=here.now()),
             passkeys=links.passkeys(tx, visit.person.id), identities=links.identities(tx, visit.person.id),
             providers=providers_of(here), zone=visit.person.timezone,

@@ -83,6 +83,11 @@ _WORDS: dict[str, dict[str, str]] = {
         "reconnect": marked("must be connected again"),
         "disabled": marked("switched off"),
     },
+    "role": {
+        "busy": marked("blocks time"),
+        "availability": marked("opens hours"),
+        "bookings": marked("takes the bookings"),
+    },
     "problem": {
         "slot_taken": marked("That time is no longer free."),
         "too_late": marked("It is too late for that."),
@@ -97,6 +102,25 @@ _WORDS: dict[str, dict[str, str]] = {
         "microsoft": "Microsoft",
     },
 }
+
+
+_BROWSERS = (
+    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox", "Firefox"), ("FxiOS", "Firefox"),
+    ("CriOS", "Chrome"), ("Chrom", "Chrome"), ("Safari", "Safari"),
+)  # fmt: skip
+_SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+    ("CrOS", "ChromeOS"), ("Linux", "Linux"),
+)  # fmt: skip
+
+
+def browser_name(agent: str) -> str:
+    """``Firefox · Windows`` for what a browser says of itself, in its first words where it is none of the known ones.
+
+    The order counts: most browsers name older ones too.
+    """
+    found = [next((name for sign, name in each if sign in agent), "") for each in (_BROWSERS, _SYSTEMS)]
+    return " · ".join(filter(None, found)) or agent[:40] or "–"
 
 
 def word(kind: str, key: str, language: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.signin.visits import safe_next
+from api.signin.words import browser_name
 from ledger import audit
 from ledger.db import Database
 from ledger.identity import sessions, users
@@ -392,3 +393,18 @@ def test_numbers_and_origins_beyond_all_bounds_are_refused(doors: Doors) -> None
     browser.get("/operator/account")
     assert browser.post("/logout", {"origin": "http://[bad"}).status_code == 403
     assert browser.get("/operator/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36", "Chrome · Linux"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/126.0 Safari/537.36 Edg/126.0", "Edge · Windows"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Version/17.5 Mobile/15E148 Safari/604.1", "Safari · iPhone"),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:127.0) Gecko/20100101 Firefox/127.0", "Firefox · macOS"),
+        ("curl/8.5.0", "curl/8.5.0"),
+        ("", "–"),
+    ],
+)  # fmt: skip
+def test_a_browser_is_called_what_people_call_it(agent: str, name: str) -> None:
+    assert browser_name(agent) == name
