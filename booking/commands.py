@@ -289,12 +289,15 @@ def live_in(tx: Tx, slot_id: int) -> list[Any]:
 
 
 def decide(tx: Tx, terms: Terms, booking_id: str, decision: str, *, now: datetime, cause: str) -> None:
-    """Approve or decline what waits for approval. decision: ``confirm`` or ``decline``. Repeating is a no-op. Raises `NotPossible`."""
+    """Approve or decline what waits for approval. decision: ``confirm`` or ``decline``. Repeating is a no-op. Raises
+    `NotPossible`, also for a yes after the request's time, whether or not anybody has ended it yet."""
     row, wanted = _locked(tx, terms, booking_id, now=now, cause=cause)
     if decision == "confirm":
         if row.status == Status.CONFIRMED or (row.status == Status.PENDING and "approval" not in row.waits_for):
             return
         after(row.status, Happening.CONFIRM)
+        if row.expires_at <= now:
+            raise NotPossible("the time to approve this request is over")
         complete(tx, terms, Completion(wanted, Origin.DECIDED, cause, booking=row, decided="approval"), now=now)
         return
     if row.status == Status.DECLINED:

@@ -270,8 +270,8 @@ def _(message: DecidePending, tx: Tx, terms: Terms, now: datetime, cause: str) -
             raise NotYet("moved", row.expires_at - now)
         commands.turn_down(tx, terms, wanted, row, Happening.EXPIRE, now=now, cause=cause)
         return
-    if "fresh" not in row.waits_for.split(","):
-        return
+    if "fresh" not in row.waits_for.split(",") or row.expires_at <= now:
+        return  # decided already, or its end is due
     if not freshness.is_known(tx, wanted, row.needs_data_from or row.created_at):
         raise NotYet("the operator's calendars have not been read since", STALE_CHECK)
     if not freshness.leaves_free(tx, wanted, row.slot_id, row.seats, now):

@@ -354,6 +354,18 @@ def test_nobody_answers_for_a_day_and_the_request_is_over(desk: Desk) -> None:
     assert seats(desk) == []
 
 
+@pytest.mark.parametrize("late", [timedelta(), timedelta(hours=1)])
+def test_a_request_whose_time_is_over_is_not_approved_any_more_though_nobody_ended_it(
+    desk: Desk, late: timedelta
+) -> None:
+    booking_id = desk.book(desk.at(9), service="asked")
+    desk.now = desk.at(9) + late
+    with nothing_stored_but_the_lock(desk), pytest.raises(NotPossible):
+        desk.decide(booking_id, "confirm")
+    desk.work()
+    assert desk.seen(booking_id).status == "expired"
+
+
 def test_a_request_moved_to_an_earlier_start_ends_with_that_start(desk: Desk) -> None:
     booking_id = desk.book(desk.at(11, day=1), service="asked")
     desk.reschedule(booking_id, desk.at(8))
@@ -377,6 +389,17 @@ def test_stale_data_makes_a_booking_wait_for_the_pull_it_asks_for(desk: Desk) ->
     assert desk.seen(booking_id).status == "confirmed"
     assert told(desk, booking_id)[1:] == [(0, "approved", "client"), (0, "approved", "operator")]
     assert happened(desk, booking_id) == ["requested", "approved"]
+
+
+def test_fresh_data_that_comes_when_the_time_is_over_confirms_nothing(desk: Desk) -> None:
+    calendar = stale(desk)
+    booking_id = desk.book(desk.at(9))
+    desk.now = desk.at(9)
+    pulled(desk, calendar)
+    desk.say(DecidePending(booking_id, "fresh"))
+    assert desk.seen(booking_id).status == "pending"
+    desk.work()
+    assert desk.seen(booking_id).status == "expired"
 
 
 def test_fresh_data_makes_nobody_wait(desk: Desk) -> None:
