@@ -81,7 +81,8 @@ class Accounts:
         return connection_id
 
     def open(self, connection_id: int, *, disabled_too: bool = False) -> Connector:
-        """Open the account. A secret that the provider rotates is stored at once, in its own transaction.
+        """Open the account. A secret that the provider rotates is stored at once, in its own transaction, unless another one
+        was stored since: somebody may have connected the account again, and an older grant must not come back.
 
         Raises `NotFound`, `Disabled`, VaultError; ConnectorError comes from the calls.
         """
@@ -93,11 +94,18 @@ class Accounts:
             raise Disabled()
         context = f"connection:{connection_id}"
         credentials = Credentials(row.provider, row.url, row.username, self.vault.open(row.secret, context))
+        known = credentials.secret
 
         def save(secret: str) -> None:
-            sealed = self.vault.seal(secret, context)
+            nonlocal known
+            stored = sa.select(Connection.secret).where(Connection.id == connection_id).with_for_update(key_share=True)
             with self.database.transaction() as tx:
-                tx.execute(sa.update(Connection).where(Connection.id == connection_id).values(secret=sealed))
+                sealed = tx.execute(stored).scalar()
+                if sealed is None or self.vault.open(sealed, context) != known:
+                    return
+                values = {"secret": self.vault.seal(secret, context)}
+                tx.execute(sa.update(Connection).where(Connection.id == connection_id).values(**values))
+            known = secret
 
         return open_connector(credentials, self.endpoints, save, self._turns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -155,6 +156,31 @@ def test_a_rotated_secret_is_stored_at_once(database: Database, monkeypatch: pyt
         practice.accounts.open(practice.connection).close()
         row = practice.rows(Connection)[0]
         assert practice.accounts.vault.open(row.secret, f"connection:{row.id}") == expected
+
+
+def test_a_worker_of_before_does_not_bring_the_old_grant_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    practice = Practice(database)
+    practice.server.add_calendar("work")
+    practice.connect()
+    savers: list[Callable[[str], None]] = []
+
+    class Keeping(MemoryConnector):
+        def __init__(self, credentials: Credentials, endpoints: object, save: Callable[[str], None]) -> None:
+            super().__init__(credentials)
+            savers.append(save)
+
+    monkeypatch.setattr("connectors.memory.MemoryConnector", Keeping)
+    practice.accounts.open(practice.connection).close()
+    old = savers.pop()
+    old("rotated")
+    practice.server.password = "new"
+    practice.credentials = Credentials("memory", practice.credentials.url, "anna", "new")
+    practice.connect()
+    old("rotated again")
+    row = practice.rows(Connection)[0]
+    assert practice.accounts.vault.open(row.secret, f"connection:{row.id}") == "new"
 
 
 def test_what_cant_be_opened(sqlite: Database) -> None:
