@@ -11,7 +11,7 @@ from api.deps import Site
 from api.keys import NotAllowed
 from api.signin.pages import PRIVATE
 from api.signin.visits import Press, Visit
-from booking import setup
+from booking import catalogue, setup
 from booking.errors import BookingError, NotFound
 from ledger import audit
 from ledger.db import Tx
@@ -23,6 +23,17 @@ NOTHING = "there is no such thing"
 def operators(tx: Tx, visit: Visit) -> dict[str, dict[str, Any]]:
     """Slug → ``name``, ``timezone`` …, of those whom the visitor may see."""
     return {row["slug"]: row for row in setup.operators(tx, only=visit.who.operator_id)}
+
+
+def titled(tx: Tx, visit: Visit, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with ``title``: what their service is called in the visitor's language, its slug where it isn't known."""
+    known = {
+        slug: {
+            s["slug"]: catalogue.spec_of(s["spec"]).text(visit.person.language).title for s in setup.services(tx, slug)
+        }
+        for slug in {row["operator"] for row in rows}
+    }
+    return [{**row, "title": known[row["operator"]].get(row["service"], row["service"])} for row in rows]
 
 
 def attempt(here: Site, press: Press, action: str, target: str, act: Callable[[Tx], int | None]) -> str:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from api.admin.common import RowId
 from api.deps import Here, Site
-from api.desk.common import NOTHING, attempt, back, operators
+from api.desk.common import NOTHING, attempt, back, operators, titled
 from api.pages.service import instant_of
 from api.signin.pages import private_page
 from api.signin.visits import Deed, Signed, Visit
@@ -34,7 +34,7 @@ def line(
     with here.database.reading() as tx:
         rows = overview.line(tx, operator_id=visit.who.operator_id, after=int(after or 0))
         known = operators(tx, visit)
-        rows = [{**r, "zone": known[r["operator"]]["timezone"]} for r in rows]
+        rows = [{**r, "zone": known[r["operator"]]["timezone"]} for r in titled(tx, visit, rows)]
         return private_page(
             request, "desk_line.html", visit=visit, rows=rows, starts=_starts(tx, here, rows) if visit.who.writes else {},
             more=rows[-1]["id"] if len(rows) == overview.PAGE else 0, many=visit.who.operator_id is None, did=did,

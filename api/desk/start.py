@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from api import reviewing, scopes
 from api.deps import Here
-from api.desk.common import operators
+from api.desk.common import operators, titled
 from api.signin.pages import PRIVATE, private_page
 from api.signin.visits import Signed, Visit
 from booking import overview
@@ -36,7 +36,7 @@ def start(request: Request, here: Here, visit: Signed) -> Response:
     now, who = here.now(), visit.who
     with here.database.reading() as tx:
         days, more = _days(tx, visit, now)
-        waiting = overview.line(tx, operator_id=who.operator_id, limit=10)
+        waiting = titled(tx, visit, overview.line(tx, operator_id=who.operator_id, limit=10))
         counts = overview.counts(tx, operator_id=who.operator_id)
         return private_page(
             request, "desk_start.html", visit=visit, days=days, more=more, waiting=waiting, counts=counts,
@@ -54,7 +54,7 @@ def _days(tx: Tx, visit: Visit, now: datetime) -> tuple[list[tuple[Any, bool, li
         tx, operator_id=visit.who.operator_id, first=midnight, last=midnight + timedelta(days=DAYS), limit=MOST
     )
     by_day: dict[Any, list[dict[str, Any]]] = {midnight.date(): []}
-    for row in reversed(rows):
+    for row in titled(tx, visit, rows[::-1]):
         if row["status"] in SHOWN:
             about = known[row["operator"]]
             row = {**row, "zone": about["timezone"], "operator_name": about["name"]}
