@@ -246,7 +246,7 @@ def seats_in(label: str) -> int | None:
     """The number of seats that a text like ``Yoga, 8 seats`` names."""
     words = label.replace(",", " ").replace("(", " ").replace(")", " ").split()
     for number, word in pairwise(words):
-        if number.isdigit() and word.lower().rstrip(".") in _SEAT_WORDS:
+        if number.isdecimal() and len(number) < 9 and word.lower().rstrip(".") in _SEAT_WORDS:
             return max(1, min(int(number), 10_000))
     return None
 

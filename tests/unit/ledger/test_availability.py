@@ -351,6 +351,7 @@ def test_busy_time_closes_openings_too() -> None:
     [
         ("Yoga, 8 seats", 8), ("Yoga - 8 seats", 8), ("(12 Plätze)", 12), ("6 férőhely", 6), ("1 place", 1), ("10 مقاعد", 10), ("0 seats", 1),
         ("99999999 seats", 10_000), ("Yoga", None), ("seats 8", None), ("Room 8", None), ("", None), ("-3 seats", None),
+        ("5 m² seats", None), ("² seats", None), ("8 " + "9" * 5000 + " seats", None), ("٨ مقاعد", 8),
     ],
 )  # fmt: skip
 def test_seats_are_read_from_a_title(label: str, seats: int | None) -> None:
