@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from booking.catalogue import Offering, offering_by_id
 from booking.errors import NotFound, NotPossible
 from booking.invitation import About, waitlist_mail
-from booking.states import LIVE
+from booking.states import ENDED, LIVE
 from booking.tables import Booking, LineCount, Offer, Service, TeamMember, WaitlistEntry, WishKey, WishShape
 from booking.wishes import key_of_start, keys_of, keys_of_day, keys_of_minute
 from ledger import free_time, outbox
@@ -125,7 +125,8 @@ def _ahead() -> sa.Select[int]:
 
 
 def first_fitting(tx: Tx, offering: Offering, start: Start) -> Any:
-    """By priority, then age; party size must fit; who is booked at that time already is passed over. None for nobody.
+    """By priority, then age; party size must fit; who is booked at that time already, or has just given it up, is passed
+    over. None for nobody.
 
     offering: as one operator does it, for one of its durations; who waits for that member or length, or for any, fits.
     """
@@ -163,18 +164,25 @@ def _fitting(days: int, hours: int) -> sa.Select[Any]:
     shape, filed, minute = WishShape, WishKey, of("minute")
     day = sa.union_all(*(sa.select(of(f"days{n}").label("key")) for n in range(days))).subquery("days")
     span = sa.union_all(*(sa.select(of(f"hours{n}").label("key")) for n in range(hours))).subquery("hours")
-    busy_already = sa.exists().where(
+    # Whoever gave that time up, or was refused it, while they waited for any of such days doesn't mean to have it again.
+    given_up = sa.and_(
+        Booking.status.in_(ENDED),
+        Booking.service_id == of("service"),
+        Booking.updated_at > _E.created_at,
+        _E.wish_start.is_(None),
+    )
+    theirs = sa.exists().where(
         Booking.client_email == _E.client_email,
-        Booking.status.in_(LIVE),
         Booking.starts_at < of("ends", UtcDateTime),
         Booking.ends_at > of("starts", UtcDateTime),
+        sa.or_(Booking.status.in_(LIVE), given_up),
     )
     head = (
         sa.select(filed.entry_id)
         .join(_E, _E.id == filed.entry_id)
         .where(filed.shape_id == shape.id, filed.key == day.c.key + span.c.key, _E.status == _WAITING)
         .where(sa.or_(day.c.key < 0, sa.and_(_E.between_start <= minute, _E.between_end > minute)))
-        .where(~busy_already.correlate(_E))
+        .where(~theirs.correlate(_E))
         .order_by(filed.rank, filed.entry_id)
         .limit(1)
         .correlate(shape, day, span)

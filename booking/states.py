@@ -34,6 +34,8 @@ class Happening(StrEnum):
 
 LIVE = (Status.PENDING, Status.CONFIRMED)
 """These hold seats."""
+ENDED = (Status.CANCELLED, Status.DECLINED, Status.EXPIRED)
+"""These have given their seats back."""
 COUNTED = (Status.CONFIRMED, Status.COMPLETED, Status.NO_SHOW)
 """These have a place in the operator's event."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from booking import judgement, waitlist
+from booking import commands, judgement, waitlist
 from booking.catalogue import offering
 from booking.errors import Invalid, NotFound, NotPossible, OfferExpired
 from booking.tables import Booking, Offer, WaitlistEntry
@@ -198,6 +198,34 @@ def test_who_is_booked_at_that_time_is_passed_over_and_keeps_the_place(desk: Des
     assert elsewhere.place(again)["status"] == "waiting"
     desk.cancel(taken)
     assert status(desk, again) == ["promoted"]
+
+
+@pytest.mark.parametrize("by", ["client", "operator"])
+def test_who_waits_for_any_day_does_not_get_back_what_they_gave_up(desk: Desk, by: str) -> None:
+    """Kata has nine o'clock and would rather come earlier. She cancels, and isn't booked again by that."""
+    desk.now = desk.at(0, day=0)
+    booking = desk.book(desk.at(9), "kata")
+    earlier, *_ = [desk.book(desk.at(hour), f"c{hour}") for hour in (8, 10, 11)]
+    days = {"from": "2027-01-11", "to": "2027-01-11"}
+    kata, imre = (desk.join(who, days) for who in ("kata", "imre"))
+    desk.now += MINUTE
+    desk.cancel(booking, by)
+    assert status(desk, kata, imre) == ["waiting", "promoted"]
+    with desk.database.reading() as tx:
+        given = commands.id_of(tx, desk.place(imre)["booking"])
+    desk.cancel(given, by)
+    assert (status(desk, kata), desk.at(9) in desk.starts()) == (["waiting"], True)
+    desk.cancel(earlier)
+    assert status(desk, kata) == ["promoted"]
+
+
+def test_who_waits_for_it_again_after_giving_it_up_gets_it(desk: Desk) -> None:
+    desk.cancel(desk.book(desk.at(9, 1), "kata"))
+    taken = desk.book(desk.at(9, 1), "jon")
+    desk.now += MINUTE
+    kata = desk.join("kata", {"from": "2027-01-12", "to": "2027-01-12"})
+    desk.cancel(taken)
+    assert status(desk, kata) == ["promoted"]
 
 
 def test_priority_goes_first_then_age(desk: Desk) -> None:
