@@ -78,8 +78,9 @@ demands are the same.
 
 Kata is whom the story is about. Emil is in her group before her, Otto in the one she goes to; Lena had the seat that
 Kata waits for; Vera waits for Kata's. Languages: {people} (the operator). {times}. Without a calendar there are no events,
-and the operator moves one booking at the desk: of a group the others stay. A no-show is marked by a tag on the event, and
-at the desk where there is none or where it is one of a group.
+and the operator moves one booking at the desk: of a group the others stay. An event that is dragged takes its whole group
+along, also where moves are proposed: several people can't be asked one by one. A no-show is marked by a tag on the event,
+and at the desk where there is none or where it is one of a group.
 """
 
 
