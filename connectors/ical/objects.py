@@ -18,6 +18,7 @@ from icalendar.prop import vDate, vDatetime, vDuration, vInt, vPeriod, vUTCOffse
 
 from connectors.ical.contentline import from_mailto
 from connectors.ical.entry import render_entry, update_entry
+from connectors.ical.freebusy import as_events
 from connectors.ical.scan import scan
 from connectors.ical.values import When, texts, unescape
 from connectors.ical.vevent import Problem, VEvent, event
@@ -103,11 +104,13 @@ def parse_feed(
 ) -> list[Event]:
     """Every UID of a feed as one `Event`: href is the UID, etag a digest of what it says. Never raises on content.
 
-    timezone: the calendar's IANA zone; where it is ``""`` the feed's own X-WR-TIMEZONE counts. VEVENTs without a UID
+    The busy periods of a VFREEBUSY come as events, too. timezone: the calendar's IANA zone; where it is ``""`` the feed's own X-WR-TIMEZONE counts. VEVENTs without a UID
     come as one event each, named by their digest.
     """
     reader = _Reader(calendar_zone(timezone or feed_zone(raw)), own_addresses, MAX_FEED_LINES)
     lines = _lines(raw)
+    if b"VFREEBUSY" in raw.upper():
+        lines = list(as_events(lines))
     groups: dict[str, list[VEvent]] = {}
     digests: dict[str, bytes] = {}
     for part, source in reader.read_each(lines):
