@@ -7,8 +7,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from api import dropping
 from api.keys import Caller
-from booking import foreseen, judgement, overview, setup
+from booking import foreseen, names, overview, setup
 from booking.errors import FieldError, Invalid, NotFound
 from ledger import messages, pauses
 from ledger.db import Tx
@@ -86,6 +87,16 @@ def resolve(tx: Tx, scope: str) -> tuple[str, str, int | None]:
     raise Invalid([FieldError("scope", "unknown_scope", "global, operator:o, service:o/s, slot:ID or booking:ID")])
 
 
+def named(tx: Tx, row: dict[str, Any]) -> dict[str, Any]:
+    """A pause with its scope as `pause` takes it; what is no longer there is named by its number."""
+    kind, target = row["scope"], row["target"]
+    if kind == "operator":
+        target = names.operator_slug(tx, int(target)) or target
+    elif kind == "service":
+        target = "/".join(filter(None, names.service_named(tx, int(target)))) or target
+    return {**row, "scope": f"{kind}:{target}" if target else kind}
+
+
 def listing(
     tx: Tx, who: Caller, *, now: datetime, scope: str = "", after: int = 0, limit: int | None = None
 ) -> list[dict[str, Any]]:
@@ -142,13 +153,13 @@ def _foreseen(tx: Tx, who: Caller, row: dict[str, Any], now: datetime) -> dict[s
 
 
 def resume(tx: Tx, who: Caller, pause_id: int, *, discard: Sequence[int], now: datetime) -> list[dict[str, Any]]:
-    """End it, dropping these messages; a seat kept by a dropped promotion is open to everybody. Returns what was dropped."""
+    """End it, dropping these messages: to each of them the answer is no (`dropping`). Returns what was dropped."""
     _mine(tx, who, pause_id)
-    dropped = pauses.discard(tx, pause_id, discard, now=now) if discard else []
+    wanted = set(discard)
+    dropping.lock(tx, (row for row in pauses.held(tx, pause_id, now=now) if row["id"] in wanted) if wanted else ())
+    dropped = pauses.discard(tx, pause_id, discard, now=now) if wanted else []
     for row in dropped:
-        if row["kind"] == "PromoteWaitlist":
-            judgement.open_kept_seat(tx, row["body"]["operator_id"], row["body"]["holder"])
-            judgement.close_review(tx, row["body"]["holder"], now=now, by=who.name)
+        dropping.answer_no(tx, row, by=who.name, now=now)
     pauses.resume(tx, pause_id, now=now)
     return dropped
 

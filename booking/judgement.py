@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import commands, waitlist
+from booking import capacity, commands, openings, turns, waitlist
 from booking.catalogue import offering_by_id, offering_of, offering_waited_for
 from booking.errors import NotFound, NotPossible
 from booking.tables import Booking, WaitlistEntry
@@ -53,6 +53,14 @@ def open_kept_seat(tx: Tx, operator_id: int, holder: str) -> None:
     """A kept seat is given to nobody: from now on everybody may book it."""
     claims.lock_operator(tx, operator_id)
     claims.release(tx, holder, operator_id=operator_id)
+
+
+def open_freed_time(tx: Tx, operator_id: int, *, now: datetime, cause: str) -> None:
+    """Time that was freed or opened is given to nobody in line: from now on everybody may book it. Idempotent."""
+    claims.lock_operator(tx, operator_id)
+    capacity.adjust(tx, operator_id, now=now, cause=cause)
+    openings.look(tx, operator_id, now=now)
+    turns.forgo(tx, operator_id, now=now)
 
 
 def close_review(tx: Tx, holder: str, *, now: datetime, by: str = "resumed") -> None:

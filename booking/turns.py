@@ -407,6 +407,13 @@ def take_turn(tx: Tx, terms: Terms, operator_id: int, *, now: datetime, cause: s
         free_time.ask_for_turn(tx, operator_id, now=now, not_before=now + PAUSED_CHECK, cause=cause)
 
 
+def forgo(tx: Tx, operator_id: int, *, now: datetime) -> None:
+    """Open for everybody what waits for the line's turn, without giving it one. The operator is locked."""
+    due = free_time.turns(tx, operator_id)
+    free_time.end_turn(tx, operator_id)
+    _see(tx, operator_id, {service_id for service_id, _ in (*due.starts, *due.seen)}, set(), now=now)
+
+
 def _see(tx: Tx, operator_id: int, known: set[int], held: set[int], *, now: datetime) -> None:
     """Open the starts of services whose line had its turn, up to the horizon of now; all of them where nobody waits."""
     waiting = {o.service_id: o for o in line.waiting_lines(tx, [operator_id])}

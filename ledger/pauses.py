@@ -100,12 +100,14 @@ def holding(row: type[OutboxMessage], now: datetime | sa.BindParameter[datetime]
 
 
 def held(tx: Tx, pause_id: int, *, now: datetime) -> list[dict[str, Any]]:
-    """What waits behind a pause, in the order in which it would run: outbox rows as `outbox.listing` shows them. What
-    was begun before the pause runs to its end and isn't here. not_before: it doesn't run earlier, pause or not.
+    """What waits behind a pause, in the order in which it would run: outbox rows as `outbox.listing` shows them; nothing
+    where it has ended by itself. What was begun before the pause runs to its end and isn't here. not_before: it doesn't run earlier, pause or not.
     also_held: another pause covers it too, and it waits for both."""
     row, item = OutboxMessage, PauseItem
     other = sa.orm.aliased(PauseItem)
-    covers = sa.exists().where(item.pause_id == pause_id, item.automation == row.automation, _covers(item, row))
+    covers = sa.exists().where(
+        item.pause_id == pause_id, item.automation == row.automation, _in_force(item, now), _covers(item, row)
+    )
     also = sa.exists().where(
         other.pause_id != pause_id, other.automation == row.automation, _in_force(other, now), _covers(other, row)
     )
@@ -120,13 +122,15 @@ def held(tx: Tx, pause_id: int, *, now: datetime) -> list[dict[str, Any]]:
 
 def discard(tx: Tx, pause_id: int, message_ids: Sequence[int], *, now: datetime) -> list[dict[str, Any]]:
     """Drop held messages; what isn't held by this pause is left alone. Returns what was dropped."""
-    dropped = [row for row in held(tx, pause_id, now=now) if row["id"] in set(message_ids)]
-    tx.execute(
+    asked = [row for row in held(tx, pause_id, now=now) if row["id"] in set(message_ids)]
+    dropped = (
         sa.update(OutboxMessage)
-        .where(OutboxMessage.id.in_([row["id"] for row in dropped]), OutboxMessage.state != "running")
+        .where(OutboxMessage.id.in_([row["id"] for row in asked]), OutboxMessage.state.in_(("waiting", "queued")))
         .values(state="discarded", settled_at=now, lease="", leased_until=None)
+        .returning(OutboxMessage.id)
     )
-    return dropped
+    ids = set(tx.execute(dropped).scalars())  # a worker may have begun with one of them meanwhile
+    return [row for row in asked if row["id"] in ids]
 
 
 def listing(tx: Tx, *, now: datetime) -> list[dict[str, Any]]:

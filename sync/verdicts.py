@@ -7,9 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from connectors.model import Period
 from ledger import entries, outbox, reviews
 from ledger.db import Tx
-from ledger.messages import PushEvent
+from ledger.messages import PushEvent, RemoteCancellation, RemoteMove
 from ledger.tables import Calendar, Review, SlotEvent
 from sync.errors import NotFound
 from sync.facts import report_deleted, scope_of
@@ -62,6 +63,27 @@ def resolve_bulk(tx: Tx, review_id: int, *, approve: bool, now: datetime) -> int
         else:
             put_again(tx, row, now, cause="the booking is kept; its event was deleted")
     return len(ahead)
+
+
+def undo_deletion(tx: Tx, fact: RemoteCancellation, *, now: datetime, cause: str) -> None:
+    """The booking is kept though its event was deleted: put it there again. Idempotent; nothing to do where another event
+    follows already, or the time has come. The operator is locked."""
+    row = _still_wanted(tx, fact.slot_event_id, now)
+    if row is not None and row.state == "gone":
+        put_again(tx, row, now, cause=cause)
+
+
+def undo_move(tx: Tx, fact: RemoteMove, *, now: datetime, cause: str) -> None:
+    """The booking keeps its time though its event was moved: move it back. Nothing to do where there is a newer wish, which
+    is written anyway. The operator is locked."""
+    row = _still_wanted(tx, fact.slot_event_id, now)
+    if row is not None and row.version == fact.version:
+        entries.insist(tx, row.slot_id, seen=Period(fact.start, fact.end), now=now, cause=cause)
+
+
+def _still_wanted(tx: Tx, slot_event_id: int, now: datetime) -> Any:
+    row = tx.execute(sa.select(SlotEvent.__table__).where(SlotEvent.id == slot_event_id)).one_or_none()
+    return row if row is not None and row.wanted and may_cancel(row.starts_at, now) else None
 
 
 def put_again(tx: Tx, row: Any, now: datetime, *, cause: str) -> None:

@@ -43,7 +43,7 @@ def pause(body: PauseIn, who: Who, act: Act) -> Response:
         change.target = f"pause:{pause_id}"
         change.owner = scopes.owner(change.tx, pause_id)
         change.after = body.model_dump()
-        shown = scopes.shown(change.tx, pause_id)
+        shown = scopes.named(change.tx, scopes.shown(change.tx, pause_id))
     return answer(shown, 201)
 
 
@@ -51,21 +51,23 @@ def pause(body: PauseIn, who: Who, act: Act) -> Response:
 def list_pauses(
     here: Here,
     who: Who,
-    scope: Literal["", "global", "operator", "service", "slot", "booking"] = "",
+    scope: Annotated[
+        Literal["", "global", "operator", "service", "slot", "booking"], Query(description="of this kind only")
+    ] = "",
     cursor: Cursor = "",
     limit: Limit = 50,
 ) -> Response:
     """Those in force."""
     with here.database.reading() as tx:
         rows = scopes.listing(tx, who, now=here.now(), scope=scope, after=int(cursor or 0), limit=limit + 1)
-    return page(rows, limit)
+        return page([scopes.named(tx, row) for row in rows], limit)
 
 
 @router.get("/pauses/{pause_id}", response_model=PauseRow, responses=FINDING)
 def get_pause(pause_id: RowId, here: Here, who: Who) -> Response:
     """One pause, in force or over."""
     with here.database.reading() as tx:
-        return answer(scopes.of(tx, who, pause_id))
+        return answer(scopes.named(tx, scopes.of(tx, who, pause_id)))
 
 
 @router.get("/pauses/{pause_id}/preview", response_model=Page[HeldRow], responses=FINDING)
@@ -82,7 +84,8 @@ def resume(
     act: Act,
     discard: Annotated[str, Query(description="ids to drop, with commas", max_length=10_000)] = "",
 ) -> Response:
-    """Go on; what waited runs in its order, but for what is dropped."""
+    """Go on; what waited runs in its order, but for what is dropped: there the books stand. A seat or time that was kept
+    for the line is open to everybody, an event that was deleted is put there again, one that was moved goes back."""
     ids: list[Any] = [part.strip() for part in discard.split(",") if part.strip()]
     if not all(i.isascii() and i.isdigit() and len(i) < 19 for i in ids):
         raise Invalid([FieldError("discard", "not_ids", "ids with commas between are needed")])
