@@ -64,6 +64,8 @@ def create_token(
         if kind != "operator" or not slug:
             raise Invalid([FieldError("scope", "unknown_scope", "admin, read or operator:SLUG")])
         operator_id(tx, slug)
+    if expires_at is not None and expires_at <= now:
+        raise Invalid([FieldError("expires_at", "in_the_past", "an instant to come is needed")])
     token = token or "sl_" + secrets.token_urlsafe(32)
     values = {"name": name, "scope": scope, "hash": _hash(token), "created_at": now, "expires_at": expires_at}
     insert_ignoring(tx, ApiToken, values, unique=["hash"])

@@ -1,24 +1,4 @@
-"""How values are written on the wire: instants as RFC 3339 in UTC with ``Z``."""
+"""What the doors answer, as `ledger.wire` writes it."""
 
-from __future__ import annotations
-
-from datetime import UTC, date, datetime
-from typing import Any
-
-
-def instant(moment: datetime) -> str:
-    """``2026-12-01T09:00:00Z``; fractions only where there are any."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def wire(value: Any) -> Any:
-    """The same value as JSON values."""
-    if isinstance(value, datetime):
-        return instant(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {str(k): wire(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [wire(v) for v in value]
-    return value
+from ledger.wire import instant as instant
+from ledger.wire import wire as wire

@@ -25,6 +25,11 @@ def people(tx: Tx, *, slot_id: int | None = None, booking_id: str = "") -> list[
     return [dict(r._mapping) for r in tx.execute(query.limit(50))]
 
 
+def who_waits(tx: Tx, entry_id: int) -> str:
+    """Whose place in line it is; ``""`` where it is gone."""
+    return str(tx.execute(sa.select(WaitlistEntry.client_name).where(WaitlistEntry.id == entry_id)).scalar() or "")
+
+
 def priority_of(tx: Tx, entry_id: int) -> int:
     """Of a place in line; 0 where there is none."""
     return int(tx.execute(sa.select(WaitlistEntry.priority).where(WaitlistEntry.id == entry_id)).scalar() or 0)
@@ -38,6 +43,11 @@ def service_named(tx: Tx, service_id: int) -> tuple[str, str]:
         .where(Service.id == service_id)
     ).one_or_none()
     return (str(row.operator), str(row.slug)) if row is not None else ("", "")
+
+
+def operator_slug(tx: Tx, operator_id: int) -> str:
+    """An operator as addresses have them, ``""`` for one that is gone."""
+    return str(tx.execute(sa.select(Operator.slug).where(Operator.id == operator_id)).scalar() or "")
 
 
 def operator_named(tx: Tx, operator_id: int) -> str:

@@ -61,7 +61,7 @@ def bookings(
         query = query.where(
             sa.or_(Booking.starts_at < moment, sa.and_(Booking.starts_at == moment, Booking.id < last_id))
         )
-    rows = [dict(r._mapping) for r in tx.execute(query)]
+    rows = [{**r._mapping, "waits_for": list(filter(None, r.waits_for.split(",")))} for r in tx.execute(query)]
     # Z: the cursor is to stand in an address as it is.
     last_row = rows[limit - 1] if len(rows) > limit else None
     more = f"{last_row['start'].isoformat().replace('+00:00', 'Z')}_{last_row['id']}" if last_row else ""

@@ -133,6 +133,12 @@ def operators(
     return [dict(r._mapping) for r in tx.execute(query)]
 
 
+def zone_of(tx: Tx, whose: int | str | None) -> str:
+    """The zone of an operator, by id or slug; UTC for nobody."""
+    known = Operator.id == whose if isinstance(whose, int) else Operator.slug == (whose or "")
+    return tx.execute(sa.select(Operator.timezone).where(known)).scalar() or "UTC"
+
+
 def operator(tx: Tx, slug: str) -> dict[str, Any]:
     """One of them. Raises `NotFound`."""
     return operators(tx, only=operator_id(tx, slug))[0]

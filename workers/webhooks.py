@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from connectors.errors import AddressRefused, BadAnswer, ConnectorError, Gone, ServerFault, Throttled
@@ -15,6 +15,7 @@ from ledger.entries import deployment_id
 from ledger.messages import CatchUpWebhook, SendWebhook
 from ledger.observe import Event
 from ledger.outbox import Leased
+from ledger.wire import wire
 from workers.world import World
 
 STEP_SECONDS = 10.0
@@ -71,9 +72,8 @@ def catch_up_webhook(world: World, tx: Tx, leased: Leased) -> None:
 
 def body_of(event: dict[str, Any]) -> bytes:
     """``{"type", "timestamp", "data"}``; data is the event as ``GET /events`` shows it. Always the same bytes."""
-    at = _instant(event["at"])
-    told = {"type": event["type"], "timestamp": at, "data": {**event, "at": at}}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    told = {"type": event["type"], "timestamp": event["at"], "data": event}
+    return json.dumps(wire(told), ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 
 def _call(world: World, url: str, headers: dict[str, str], body: bytes) -> None:
@@ -117,7 +117,3 @@ def _failed(world: World, leased: Leased, row: Any, error: ConnectorError) -> No
     if not over:
         raise error
     observe.log.warning(Event.WEBHOOK_PAUSED, webhook=row.id, code=error.code)
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from api.admin.common import FINDING, READING, REFUSALS, Act, Acting, In, Limit, answer, items
+from api.admin.common import FINDING, READING, REFUSALS, Act, Acting, Bound, In, Limit, answer, bound, items
 from api.admin.shapes import BookingRow, BookingSeen, Page
 from api.deps import Here, Site
 from api.keys import Caller
 from api.schemas import Instant
 from api.security import Who
-from booking import address, commands, overview, queries
+from booking import address, commands, overview, queries, setup
 from booking.errors import NotFound
 from booking.states import Happening
 from ledger.db import Tx
@@ -43,16 +43,18 @@ class NewAddress(In):
 @router.get("/bookings", response_model=Page[BookingRow], responses=READING)
 def list_bookings(
     here: Here, who: Who, operator: str = "", service: str = "", status: str = "",
-    first: Annotated[Instant | None, Query(alias="from")] = None,
-    last: Annotated[Instant | None, Query(alias="to")] = None,
+    first: Annotated[Bound, Query(alias="from")] = "",
+    last: Annotated[Bound, Query(alias="to")] = "",
     q: Annotated[str, Query(description="part of a name or address", max_length=200)] = "",
     cursor: Annotated[str, Query(max_length=100)] = "", limit: Limit = overview.PAGE,
 ) -> Response:  # fmt: skip
     """Newest appointments first."""
     with here.database.reading() as tx:
+        zone = setup.zone_of(tx, operator or who.operator_id)
         rows, more = overview.bookings(
-            tx, operator_id=who.operator_id, operator=operator, service=service, status=status, first=first,
-            last=last, text=q, cursor=cursor, limit=limit,
+            tx, operator_id=who.operator_id, operator=operator, service=service, status=status,
+            first=bound("from", first, zone), last=bound("to", last, zone, is_end=True), text=q, cursor=cursor,
+            limit=limit,
         )  # fmt: skip
     return items(rows, more)
 

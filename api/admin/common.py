@@ -7,18 +7,21 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from api.deps import Here, Site
 from api.keys import Caller
 from api.problems import PreconditionFailed, documented
+from api.schemas import Instant
 from api.security import Who
 from api.wire import wire
+from booking.errors import FieldError, Invalid
 from ledger import audit
 from ledger.db import Tx
 
@@ -37,6 +40,13 @@ TAGGED: dict[str, Any] = {"ETag": {"description": "for `If-Match`", "schema": {"
 Cursor = Annotated[str, Query(pattern=r"^\d{0,18}$", description="from the page before; left out for the first")]
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="of items on a page")]
 RowId = Annotated[int, Path(ge=1, le=2**62)]
+Bound = Annotated[
+    str,
+    Query(
+        max_length=40,
+        description="an instant with its zone; or a day, which is in: the operator's if one is named, else UTC's",
+    ),
+]
 IfMatch = Annotated[
     str,
     Header(
@@ -46,10 +56,26 @@ IfMatch = Annotated[
 ]
 
 
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
+
+
 class In(BaseModel):
     """A body; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def bound(field: str, given: str, zone: str = "UTC", *, is_end: bool = False) -> datetime | None:
+    """The instant that a `Bound` means, of a half-open span; None for none. Raises `Invalid`."""
+    if not given:
+        return None
+    try:
+        if len(given) == len("2026-12-01"):
+            day = date.fromisoformat(given) + timedelta(days=is_end)
+            return _INSTANT.validate_python(datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC))
+        return _INSTANT.validate_python(given)
+    except (ValueError, OverflowError):
+        raise Invalid([FieldError(field, "not_an_instant", "2026-12-01, or an instant with its zone")]) from None
 
 
 def answer(value: Any, status: int = 200, *, etag: bool = False) -> JSONResponse:

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from api.admin.common import READING, Cursor, Limit, page
+from api.admin.common import READING, Bound, Cursor, Limit, bound, page
 from api.admin.shapes import AuditRow, Page
 from api.deps import Here
-from api.schemas import Instant
 from api.security import Who
 from ledger import audit
 
@@ -27,8 +26,8 @@ def list_audit(
     action: Text = "",
     target: Text = "",
     operator: Text = "",
-    first: Annotated[Instant | None, Query(alias="from")] = None,
-    last: Annotated[Instant | None, Query(alias="to")] = None,
+    first: Annotated[Bound, Query(alias="from")] = "",
+    last: Annotated[Bound, Query(alias="to")] = "",
     cursor: Cursor = "",
     limit: Limit = 50,
 ) -> Response:
@@ -36,7 +35,7 @@ def list_audit(
     who.must_be_admin()
     with here.database.reading() as tx:
         rows = audit.listing(
-            tx, kind=kind, actor=actor, action=action, target=target, operator=operator, first=first, last=last,
-            before=int(cursor) if cursor else None, limit=limit + 1,
+            tx, kind=kind, actor=actor, action=action, target=target, operator=operator, first=bound("from", first),
+            last=bound("to", last, is_end=True), before=int(cursor) if cursor else None, limit=limit + 1,
         )  # fmt: skip
     return page(rows, limit)

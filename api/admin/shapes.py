@@ -60,7 +60,7 @@ class BookingRow(BaseModel):
 
     id: str
     status: str
-    waits_for: str
+    waits_for: list[str]
     start: datetime
     end: datetime
     seats: int
@@ -93,10 +93,10 @@ class LineRow(BaseModel):
 
 
 class PauseRow(BaseModel):
-    """A pause. target: the id of the operator, service, slot or booking, as text."""
+    """A pause. scope: as it was asked for. target: the id of the operator, service, slot or booking, as text."""
 
     id: int
-    scope: Literal["global", "operator", "service", "slot", "booking"]
+    scope: str
     target: str
     automations: list[str]
     reason: str

@@ -21,12 +21,33 @@ outboxes = group("What is still to be done, and what failed.")
 def create_token(
     scope: Annotated[str, typer.Option(help="admin, read or operator:SLUG")],
     name: Annotated[str, typer.Option(help="what it is for")],
+    expires: Annotated[datetime | None, typer.Option(help="UTC; opens nothing from then on")] = None,
 ) -> None:
-    """Print a new token, once. Example: slotledger token create --scope admin --name ops"""
+    """Print a new token, once. Example: slotledger token create --scope admin --name ops --expires 2027-01-01"""
+    expires_at = expires.replace(tzinfo=UTC) if expires else None
     with open_for_verb() as world, world.database.transaction() as tx:
-        token = keys.create_token(tx, name=name, scope=scope, now=world.clock())
-        record(world, tx, "token.made", f"token:{keys.id_of(tx, token)}", after={"name": name, "scope": scope})
+        token = keys.create_token(tx, name=name, scope=scope, now=world.clock(), expires_at=expires_at)
+        after = {"name": name, "scope": scope, "expires_at": expires_at}
+        record(world, tx, "token.made", f"token:{keys.id_of(tx, token)}", after=after)
     typer.echo(token)
+
+
+@tokens.command("list")
+def list_tokens(as_json: AsJson = False) -> None:
+    """Names, scopes and dates; the tokens themselves are not stored. Example: slotledger token list"""
+    with open_for_verb() as world, world.database.reading() as tx:
+        rows = keys.tokens(tx)
+    show(rows, as_json, ["id", "name", "scope", "created_at", "expires_at", "revoked_at"])
+
+
+@tokens.command("revoke")
+def revoke_token(token_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """From now on it opens nothing. Example: slotledger token revoke 3"""
+    with open_for_verb() as world, world.database.transaction() as tx:
+        before = keys.shown(tx, token_id)
+        keys.revoke_token(tx, token_id, now=world.clock())
+        record(world, tx, "token.revoked", f"token:{token_id}", before=before, after=keys.shown(tx, token_id))
+    out.print("Done.")
 
 
 @app.command()
@@ -53,8 +74,8 @@ def pause(
 def pauses(as_json: AsJson = False) -> None:
     """Pauses in force. Example: slotledger pauses --json"""
     with open_for_verb() as world, world.database.reading() as tx:
-        rows = scopes.listing(tx, scopes.EVERYBODY, now=world.clock())
-    show(rows, as_json, ["id", "scope", "target", "automations", "reason", "until"])
+        rows = [scopes.named(tx, row) for row in scopes.listing(tx, scopes.EVERYBODY, now=world.clock())]
+    show(rows, as_json, ["id", "scope", "automations", "reason", "until"])
 
 
 @app.command()

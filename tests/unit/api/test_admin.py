@@ -356,3 +356,43 @@ def test_a_kept_seat_is_given_once(doors: Doors) -> None:
                 tx, TERMS, doors.desk.operator_id, holder, entry_id=0, now=doors.desk.now, cause="test"
             )
     assert doors.desk.place(vera)["status"] == "promoted"
+
+
+def test_a_key_that_would_open_nothing_is_not_made(doors: Doors) -> None:
+    made = doors.admin("POST", "/tokens", json={"name": "x", "scope": "read", "expires_at": "2027-01-11T06:00:00Z"})
+    assert (made.status_code, made.json()["errors"][0]["code"]) == (422, "in_the_past")
+    assert "x" not in [row["name"] for row in doors.admin("GET", "/tokens").json()["items"]]
+
+
+def test_a_pause_is_shown_with_the_scope_that_was_asked_for(doors: Doors) -> None:
+    booking = doors.desk.book(doors.desk.at(9, 1))
+    wanted = [
+        "global",
+        "operator:anna",
+        "service:anna/talk",
+        f"slot:{doors.desk.seen(booking).slot_id}",
+        f"booking:{booking}",
+    ]
+    for scope in wanted:
+        made = doors.admin("POST", "/pauses", json={"scope": scope, "automations": ["remind"]}).json()
+        assert made["scope"] == doors.admin("GET", f"/pauses/{made['id']}").json()["scope"] == scope
+    assert [row["scope"] for row in doors.admin("GET", "/pauses").json()["items"]] == wanted
+    assert [row["scope"] for row in doors.admin("GET", "/pauses?scope=slot").json()["items"]] == [wanted[3]]
+
+
+def test_bookings_are_filtered_by_instants_or_by_days(doors: Doors) -> None:
+    doors.admin("PATCH", "/operators/anna", json={"timezone": "Pacific/Auckland"})  # 13 hours ahead
+    doors.admin("PUT", "/operators/anna/services/talk", json={"spec": {**SPEC, "hours": {"tue": ["00:00-23:00"]}}})
+    early, late = doors.desk.book(doors.desk.at(12, 0)), doors.desk.book(doors.desk.at(9, 1))
+
+    def found(query: str) -> list[str]:
+        return [row["id"] for row in doors.admin("GET", f"/bookings?{query}").json()["items"]]
+
+    assert found("from=2027-01-12&to=2027-01-12") == [late]
+    assert found("operator=anna&from=2027-01-12&to=2027-01-12") == [late, early]
+    assert found("from=2027-01-11T12:00:00Z&to=2027-01-12T09:00:00Z") == [early]
+    for wrong in ("2027-01-12T09:00:00", "2027-13-01", "tomorrow", "9999-12-31", "0001-01-01"):
+        refused = doors.admin("GET", "/bookings", params={"to": wrong})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "to"), wrong
+    assert doors.admin("GET", "/audit?from=2027-01-11&to=2027-01-11&action=operator.changed").json()["items"]
+    assert doors.admin("GET", "/audit?from=2027-01-12").json()["items"] == []

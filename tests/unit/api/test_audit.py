@@ -132,7 +132,7 @@ def test_a_signed_in_person_is_written_down_as_one(doors: Doors) -> None:
         )  # fmt: skip
     (entry,) = written(doors)
     assert (entry["kind"], entry["actor"], entry["actor_id"], entry["address"]) == ("user", "Anna", "7", "192.0.2.4")
-    assert entry["before"] == {"capacity": 1, "nested": {"at": "2027-01-11T06:00:00+00:00"}}
+    assert entry["before"] == {"capacity": 1, "nested": {"at": "2027-01-11T06:00:00Z"}}
 
 
 def test_what_is_old_is_forgotten(doors: Doors) -> None:

@@ -79,8 +79,19 @@ def test_listings_in_json(folder: Path) -> None:
 def test_a_pause_from_beginning_to_end(folder: Path) -> None:
     assert run(folder, "pause", "operator:anna", "--automation", "cancel", "--reason", "look").returncode == 0
     (pause,) = json.loads(run(folder, "pauses", "--json").stdout)
-    assert (pause["scope"], pause["automations"]) == ("operator", ["cancel"])
+    assert (pause["scope"], pause["automations"]) == ("operator:anna", ["cancel"])
     assert json.loads(run(folder, "resume", str(pause["id"]), "--preview", "--json").stdout) == []
     assert run(folder, "resume", str(pause["id"])).returncode == 0
     assert json.loads(run(folder, "pauses", "--json").stdout) == []
-    assert run(folder, "token", "create", "--scope", "operator:anna", "--name", "x").stdout.startswith("sl_")
+
+
+def test_a_key_from_beginning_to_end(folder: Path) -> None:
+    made = run(folder, "token", "create", "--scope", "operator:anna", "--name", "x", "--expires", "2199-01-01")
+    assert made.stdout.startswith("sl_")
+    assert run(folder, "token", "create", "--scope", "read", "--name", "y", "--expires", "2020-01-01").returncode != 0
+    key = json.loads(run(folder, "token", "list", "--json").stdout)[-1]
+    assert (key["name"], key["scope"], key["expires_at"]) == ("x", "operator:anna", "2199-01-01T00:00:00Z")
+    assert made.stdout.strip() not in str(key)
+    assert run(folder, "token", "revoke", str(key["id"])).returncode == 0
+    assert json.loads(run(folder, "token", "list", "--json").stdout)[-1]["revoked_at"]
+    assert run(folder, "token", "revoke", "999").returncode == 1

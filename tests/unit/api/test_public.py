@@ -282,3 +282,5 @@ def test_instants_on_the_wire() -> None:
         "a": ["2027-01-11T07:30:00Z", "2027-01-11"],
         "1": [None],
     }
+    kept = {"to": moment.isoformat(), "at": ["2027-01-11T07:30:00.000005+00:00"], "why": "until 07:30:00+00:00"}
+    assert wire(kept) == {"to": "2027-01-11T07:30:00Z", "at": ["2027-01-11T07:30:00.000005Z"], "why": kept["why"]}

@@ -108,6 +108,7 @@ def test_each_change_is_told_once_as_the_feed_has_it(listener: Listener, receive
         assert call.json["data"]["booking_id"] == booking
         assert call.json["data"]["operator"] == "anna"
         assert call.json["timestamp"] == call.json["data"]["at"]
+        assert "+00:00" not in call.body.decode()
         assert call.json["timestamp"].endswith("Z")
         assert call.is_signed_by(secret)
         assert "@" not in call.body.decode()
