@@ -25,7 +25,7 @@ from api.schemas import (
     WaitlistIn,
 )
 from api.wire import wire
-from booking import catalogue, commands, queries, waitlist
+from booking import catalogue, commands, queries, repeats, waitlist
 from booking.errors import FieldError, Invalid
 from booking.rules import duration_of, is_zone
 from ledger.db import Tx
@@ -128,8 +128,12 @@ def book(
             cause=CAUSE,
             idempotency_key=idempotency_key,
         )
-        view = queries.booking_view(tx, booking_id, here.terms)
-    return _json(view, 201)
+
+        def written() -> str:
+            return bytes(_json(queries.booking_view(tx, booking_id, here.terms)).body).decode()
+
+        told = repeats.same_answer(tx, booking_id, written) if idempotency_key else written()
+    return Response(told, 201, media_type="application/json")
 
 
 @router.get("/bookings/{token}", response_model=BookingOut, responses=documented(404))

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import attendance, changes, freshness, missed, times, waitlist
+from booking import attendance, changes, freshness, missed, repeats, times, waitlist
 from booking.catalogue import Offering, member_of, offering, offering_by_id, offering_of
 from booking.complete import Completion, Origin, complete, scope_of
 from booking.ending import end
-from booking.errors import DoesNotFit, FieldError, HoldExpired, Invalid, KeyReused, NotFound, NotPossible, SlotTaken
+from booking.errors import DoesNotFit, FieldError, HoldExpired, Invalid, NotFound, NotPossible, SlotTaken
 from booking.invitation import About
+from booking.repeats import forget_answers
 from booking.rules import (
     LINK_LIVES_ON,
     all_of,
@@ -33,18 +32,17 @@ from booking.rules import (
     seats_of,
 )
 from booking.states import LIVE, Happening, Status, after
-from booking.tables import Booking, IdempotencyKey
+from booking.tables import Booking
 from booking.terms import Terms
 from connectors.model import Period
 from ledger import claims, entries, free_time, outbox, reviews, timeline
 from ledger.availability import SlotState, Start
 from ledger.claims import Freed
-from ledger.db import Tx, insert_ignoring
+from ledger.db import Tx
 from ledger.messages import ExpireHold
 from ledger.tables import Review, Seat, Slot
 
 HOLD_MINUTES = 5
-KEPT_ANSWERS = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +132,12 @@ def book(
     consents = consents_of(answers, wanted.spec.fields, client.language, now)
     booking_key = f"{wanted.service_id}:{idempotency_key}" if idempotency_key else ""
     if booking_key:
-        known = _answered_before(tx, booking_key, request)
+        known = repeats.made_before(tx, booking_key, request)
         if known:
             return known
     _lock(tx, terms, wanted.operator_id, now=now, cause=cause)
     if booking_key:  # a twin may have been faster while we waited for the lock
-        known = _answered_before(tx, booking_key, request)
+        known = repeats.made_before(tx, booking_key, request)
         if known:
             return known
     token = request.get("hold") or ""
@@ -156,12 +154,7 @@ def book(
         )
     done = complete(tx, terms, wish, now=now)
     if booking_key:
-        insert_ignoring(
-            tx,
-            IdempotencyKey,
-            {"key": booking_key, "body_hash": _hash(request), "booking_id": done.booking_id, "created_at": now},
-            unique=["key"],
-        )
+        repeats.remember(tx, booking_key, request, done.booking_id, now=now)
     return done.booking_id
 
 
@@ -430,28 +423,6 @@ def _held(
     if (held.service_id, held.starts_at, held.seats) != (wanted.service_id, start, seats) or others or named:
         raise Invalid([FieldError("hold", "other_time", "this hold is for another time or number of seats")])
     return offering_by_id(tx, held.service_id, held.operator_id).lasting(length)
-
-
-def _answered_before(tx: Tx, key: str, request: Mapping[str, Any]) -> str:
-    row = tx.execute(
-        sa.select(IdempotencyKey.body_hash, IdempotencyKey.booking_id).where(IdempotencyKey.key == key)
-    ).one_or_none()
-    if row is None:
-        return ""
-    if row.body_hash != _hash(request):
-        raise KeyReused(str(row.booking_id))
-    return str(row.booking_id)
-
-
-def forget_answers(tx: Tx, now: datetime, *, limit: int = 1000) -> int:
-    """Idempotency keys of yesterday, a small batch at a time: they are kept for 24 hours. Returns how many."""
-    old = sa.select(IdempotencyKey.key).where(IdempotencyKey.created_at < now - KEPT_ANSWERS)
-    batch = old.order_by(IdempotencyKey.created_at).limit(limit)
-    return tx.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.key.in_(batch))).rowcount
-
-
-def _hash(request: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(request, sort_keys=True, default=str).encode()).hexdigest()
 
 
 __all__ = [

@@ -94,12 +94,14 @@ class Booking(Base):
 
 
 class IdempotencyKey(Base):
-    """What was answered to a request with this header, so that a repeat gets the same answer."""
+    """What was answered to a request with this header, so that a repeat gets the same answer. answer: as it was written;
+    None where the door has no need of it."""
 
     __tablename__ = "idempotency_key"
     key: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
     body_hash: Mapped[str] = mapped_column(sa.String(64))
-    booking_id: Mapped[str] = mapped_column(sa.String(32))
+    booking_id: Mapped[str] = mapped_column(sa.String(32), index=True)
+    answer: Mapped[str | None] = mapped_column(sa.Text)
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 
