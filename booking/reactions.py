@@ -24,15 +24,16 @@ from booking import (
     turns,
     waitlist,
 )
-from booking.catalogue import offering_by_id, offering_of
+from booking.catalogue import Offering, offering_by_id, offering_of
 from booking.complete import Completion, Origin, complete, tell
 from booking.errors import DoesNotFit, TooLate
 from booking.invitation import About
+from booking.rules import operator_move_fits
 from booking.states import Happening, Status
 from booking.tables import Booking
 from booking.terms import Terms
 from connectors.model import Period
-from ledger import claims, reviews, timeline
+from ledger import claims, free_time, reviews, timeline
 from ledger.backoff import NotYet
 from ledger.db import Tx
 from ledger.messages import (
@@ -110,16 +111,21 @@ def _(message: RemoteMove, tx: Tx, terms: Terms, now: datetime, cause: str) -> N
     try:
         # A group, or several operators, can't be asked one by one whether all of it moves: the word of one counts.
         if wanted.spec.operator_moves == "propose" and len(rows) == 1 and not wanted.mates:
-            _propose(tx, event, rows[0], period, now, cause)
+            _propose(tx, wanted, event, rows[0], period, now, cause)
         else:
             commands.move_slot(tx, terms, wanted, event.slot_id, period, now=now, cause=cause)
     except DoesNotFit as error:
         _ask_about_move(tx, event, period, error.why, now)
 
 
-def _propose(tx: Tx, event: Any, row: Any, period: Period, now: datetime, cause: str) -> None:
-    if period.start <= now:
-        raise DoesNotFit("past")
+def _propose(tx: Tx, wanted: Offering, event: Any, row: Any, period: Period, now: datetime, cause: str) -> None:
+    # Nobody is asked about a time that they could not have: it is a matter for the operator, as where moves are followed.
+    block = Period(period.start - wanted.rules.buffer_before, period.end + wanted.rules.buffer_after)
+    known = free_time.taken(tx, event.operator_id, block, now, for_the_line=True)
+    others = [slot.block for slot in known.slots if slot.taken and slot.slot_id != event.slot_id]
+    clear = not any(busy.overlaps(period) for busy in known.busy) and not any(block.overlaps(each) for each in others)
+    if problem := operator_move_fits(now, period, all_clear=clear):
+        raise DoesNotFit(problem)
     if _ask_about_move(tx, event, period, "propose", now):
         # Named by its review: a second one about the same revision is a letter of its own.
         asked = tx.execute(sa.select(Review.id).where(Review.key == _move_key(event, period), Review.state == "open"))

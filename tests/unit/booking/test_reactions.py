@@ -198,6 +198,22 @@ def test_a_move_that_does_not_fit_asks_a_human_once_and_changes_nothing(desk: De
     assert (desk.seen(booking).starts_at, desk.seen(booking).revision) == (desk.at(9), 0)
 
 
+@pytest.mark.parametrize("days", [1, 2])
+@pytest.mark.parametrize("operator_moves", ["follow", "propose"])
+def test_dropped_onto_a_whole_day_it_has_no_time_that_anybody_could_be_told(
+    sqlite: Database, operator_moves: str, days: int
+) -> None:
+    desk = Desk(sqlite).open(talk={"operator_moves": operator_moves})
+    booking = desk.book(desk.at(9))
+    desk.work()
+    letters = len(desk.messages(SendMail))
+    event = event_of(desk, booking)
+    desk.say(RemoteMove(event.id, event.slot_id, event.version, desk.at(0, 3), desk.at(0, 3 + days)))
+    assert asked(desk) == [("move", "all_day")]
+    assert (desk.seen(booking).starts_at, desk.seen(booking).revision) == (desk.at(9), 0)
+    assert len(desk.messages(SendMail)) == letters
+
+
 def test_a_move_away_from_an_older_wish_is_nobodys_business(desk: Desk) -> None:
     booking = desk.book(desk.at(9))
     stale = moved(event_of(desk, booking), desk.at(11))
@@ -244,6 +260,21 @@ def test_where_moves_are_proposals_the_client_decides(database: Database) -> Non
     for booking in (first, second):
         with desk.database.transaction() as tx, pytest.raises(NotPossible):
             commands.answer_proposal(tx, TERMS, booking, accept=True, now=desk.now, cause="client_link")
+
+
+def test_a_time_that_the_client_could_not_have_is_not_proposed(database: Database) -> None:
+    desk = Desk(database).open(talk={"operator_moves": "propose"})
+    first, second = desk.book(desk.at(9)), desk.book(desk.at(11), "jon")
+    told = mails(desk, first)
+    desk.say(moved(event_of(desk, first), desk.at(11)))
+    assert asked(desk) == [("move", "overlap")]
+    assert mails(desk, first) == told
+    desk.say(moved(event_of(desk, second), desk.at(11.5)))  # over its own time is no obstacle
+    assert asked(desk) == [("move", "overlap"), ("move", "propose")]
+    Calendars(desk).busy(desk.at(14), desk.at(15))
+    desk.say(moved(event_of(desk, first), desk.at(14.5)))
+    assert asked(desk)[2:] == [("move", "overlap")]
+    assert mails(desk, first) == told
 
 
 # --- a foreign event over a booking -------------------------------------------------------------------------------
