@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -186,6 +186,9 @@ def _open_sqlite(url: str, pool_size: int) -> sa.Engine:
     if path in {"", ":memory:", url}:
         raise ValueError("the ledger needs a file: sqlite:///path")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # SQLite says it better
+        # People's names are in it. What SQLite puts beside it is open to nobody else then either.
+        Path(path).touch(mode=0o600)
     engine = sa.create_engine(
         url,
         pool_size=pool_size,

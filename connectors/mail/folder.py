@@ -73,7 +73,7 @@ class MailFolder:
         message_id = one_line(str(email.message_from_bytes(raw).get("Message-ID", "")))
         name = sha256(message_id.encode() if message_id else raw).hexdigest()
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             stored = self._store(name, raw)
         except OSError as error:
             raise Unreachable(f"the mail folder can't be written: {error.strerror}") from error

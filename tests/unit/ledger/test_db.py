@@ -189,6 +189,16 @@ def test_locked_rows_are_skipped_where_rows_are_locked(database: Database) -> No
 # --- opening ------------------------------------------------------------------------------------------------------
 
 
+def test_an_sqlite_file_and_what_lies_beside_it_are_their_owners_alone(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/ledger.db")
+    with database.transaction() as tx:
+        tx.execute(sa.text("CREATE TABLE a (b INTEGER)"))
+        assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {
+            f"ledger.db{ending}": "0o600" for ending in ("", "-wal", "-shm")
+        }
+    database.dispose()
+
+
 def test_the_folder_of_an_sqlite_file_is_made(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/new/folder/ledger.db")
     with database.transaction() as tx:

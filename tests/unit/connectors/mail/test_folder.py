@@ -30,6 +30,11 @@ def test_the_same_message_is_kept_once(tmp_path: Path) -> None:
     assert folder.read(kept.id) == compose(MAIL)
 
 
+def test_a_folder_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    send(MailFolder(tmp_path / "mail"), compose(MAIL))
+    assert oct((tmp_path / "mail").stat().st_mode & 0o777) == "0o700"
+
+
 def test_what_names_an_address_can_be_forgotten(tmp_path: Path) -> None:
     folder = MailFolder(tmp_path)
     send(folder, compose(MAIL))
