@@ -7,7 +7,8 @@ When a letter is out of date (`mail_for` then gives None; a newer message says w
 * its status is not the one the letter tells of: "confirmed" to a cancelled one, "pending" to an approved one, a
   reminder of a completed one; its client wants no reminders any more, or has said already that they come; a no-show
   was taken back, also where it was marked again: that is another letter;
-* a proposal is no longer open, an offer no longer waits for its answer.
+* a proposal is no longer open, an offer no longer waits for its answer;
+* what a client wrote back is forgotten already; else it is passed on, whatever has become of the booking.
 
 When a calendar object goes with it (RFC 5546; PROVIDERS D5, D6):
 
@@ -36,7 +37,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import history, missed, reminders
+from booking import history, missed, reminders, written
 from booking.catalogue import Offering, offering_of, offering_waited_for
 from booking.client_letter import ClientLetter
 from booking.client_words import client_body
@@ -77,6 +78,7 @@ _TELLS_OF: dict[About, tuple[Status, ...]] = {
     About.ATTENDANCE: (Status.CONFIRMED,),
     About.NO_SHOW: (Status.NO_SHOW,),
     About.REVIEW: tuple(Status),
+    About.WORDS: tuple(Status),
 }
 ASKED_ON_A_PAGE = "calendar"
 """Who answers a review of a time that was asked for on a page: fresh data, not a person."""
@@ -102,13 +104,13 @@ def mail_for(
     about = About(message.about.partition(":")[0])
     if message.booking_id.startswith("entry:"):
         row = tx.execute(sa.select(WaitlistEntry.__table__).where(WaitlistEntry.id == _entry_id(message))).one_or_none()
-        matter = None if row is None else _waiting(tx, about, row, message.revision)
+        matter = None if row is None else _waiting(tx, about, row, message)
         invite: Callable[[Any, Offering, Terms, datetime], Invite] = waiting_invite
     else:
         row = tx.execute(sa.select(Booking.__table__).where(Booking.id == message.booking_id)).one_or_none()
         matter = None if row is None else _booked(tx, about, row, message, now)
         invite = booking_invite
-    if row is None or matter is None or not matter.email:
+    if row is None or matter is None or not matter.email or (about is About.WORDS and not matter.words):
         return None
     message_id = _message_id(tx, message, terms)
     if message.audience == "operator":
@@ -175,7 +177,7 @@ def _booked(tx: Tx, about: About, row: Any, message: SendMail, now: datetime) ->
     told_of = _TELLS_OF.get(about, ())
     if about is About.NO_SHOW and message.audience == "operator":
         told_of = (Status.CONFIRMED, Status.COMPLETED)  # they are asked whether it was one
-    if row.revision != message.revision or row.status not in told_of:
+    if row.status not in told_of or (row.revision != message.revision and about is not About.WORDS):
         return None
     if about is About.REMINDER and reminders.are_off(tx, row):
         return None
@@ -210,7 +212,8 @@ def _booked(tx: Tx, about: About, row: Any, message: SendMail, now: datetime) ->
         joins=row.status == Status.CONFIRMED,
         changeable=_changeable(offering, row.starts_at, now),
         attendance_confirmed=row.attendance_confirmed_at is not None,
-        asks=named.rpartition(":")[0] if about is About.REVIEW else "",
+        asks=_asks(about, named),
+        words=written.words(tx, named) if about is About.WORDS else "",
         no_shows=history.no_shows(tx, row.operator_id, row.client_email) if message.audience == "operator" else 0,
     )
 
@@ -277,8 +280,12 @@ def _entry_id(message: SendMail) -> int:
     return int(message.booking_id.removeprefix("entry:"))
 
 
-def _waiting(tx: Tx, about: About, entry: Any, offer_id: int) -> Matter | None:
-    offer = None
+def _asks(about: About, named: str) -> str:
+    return named.rpartition(":")[0] if about is About.REVIEW else ""
+
+
+def _waiting(tx: Tx, about: About, entry: Any, message: SendMail) -> Matter | None:
+    offer, offer_id, named = None, message.revision, message.about.partition(":")[2]
     if about is About.WAITLISTED:
         if entry.status != "waiting":
             return None
@@ -291,7 +298,7 @@ def _waiting(tx: Tx, about: About, entry: Any, offer_id: int) -> Matter | None:
         ).one_or_none()
         if offer is None or offer.status != ("open" if about is About.OFFER else "expired"):
             return None
-    else:
+    elif about not in (About.REVIEW, About.WORDS):
         raise ValueError(f"{about} is not about a place in line")
     weekdays = entry.weekdays if entry.wish_start is None else 127
     wish = Wish(
@@ -319,6 +326,8 @@ def _waiting(tx: Tx, about: About, entry: Any, offer_id: int) -> Matter | None:
         waiting=entry.status == "waiting",
         position=_position(tx, entry),
         method=_line_method(tx, about, entry),
+        asks=_asks(about, named),
+        words=written.words(tx, named) if about is About.WORDS else "",
     )
 
 

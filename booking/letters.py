@@ -38,6 +38,7 @@ class About(StrEnum):
     NO_SHOW = "no_show"
     COUNTER_DECLINED = "counter_declined"  # the time that the client wanted instead
     REVIEW = "review"  # something about a booking asks the operator for a decision
+    WORDS = "words"  # what a client wrote back to a mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class Matter:
     changeable: bool = True
     attendance_confirmed: bool = False
     asks: str = ""  # of a review: its kind and, after a colon, why
+    words: str = ""  # what the client wrote back
     no_shows: int = 0  # missed with this operator before; only the operator is told
     wish: Wish | None = None
     accept: str = ""

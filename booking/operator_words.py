@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from booking.catalogue import Offering
 from booking.i18n import Reader
@@ -30,21 +31,26 @@ class OperatorLetter:
 
         times: instead of the booked time. action: the label of the way there.
         """
+        about = [self.client, self.service]
+        if self.matter.period:  # who waits for a range of days has none
+            about.append(self.reader.brief(self.matter.period.start))
+            times = times or (self.when(),)
         return Body(
-            subject=subject(f"{title}: {self.client}, {self.service}, {self.reader.brief(self.matter.at.start)}"),
+            subject=subject(f"{title}: {', '.join(about)}"),
             heading=title,
             greeting="",
             paragraphs=(paragraph,),
-            facts=self.facts(times or (self.when(),)),
-            actions=(
-                Action(
-                    action or self.reader.gettext("Open the booking"),
-                    self.terms.operator_url(self.matter.booking_id),
-                    main=True,
-                ),
-            ),
+            facts=self.facts(times),
+            actions=(self.way(action),),
             accent=accent,
         )
+
+    def way(self, label: str = "") -> Action:
+        """The way to the dashboard: to the booking, or to who waits."""
+        gettext, booking_id = self.reader.gettext, self.matter.booking_id
+        if not booking_id:
+            return Action(gettext("See who waits"), self.terms.line_url(), main=True)
+        return Action(label or gettext("Open the booking"), self.terms.operator_url(booking_id), main=True)
 
     def facts(self, times: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """The client, the service, the times, seats, answers, and why."""
@@ -316,6 +322,19 @@ def _review(say: OperatorLetter) -> Body:
     return say.compose(gettext("Your decision is needed"), said.get(why, other), accent="wait")
 
 
+def _words(say: OperatorLetter) -> Body:
+    gettext, matter = say.reader.gettext, say.matter
+    # What they quote holds their own links, which are not the operator's to have.
+    lines = [line for line in matter.words.split("\n") if matter.token not in line and say.terms.base_url not in line]
+    wrote = Fact(gettext("They write"), tuple(each for each in map(one_line, lines) if each), strong=0)
+    body = say.compose(
+        gettext("A client has written"),
+        gettext("%(client)s has answered a mail of ours. Your answer to this mail reaches them.", client=say.client),
+        accent="wait",
+    )
+    return replace(body, facts=(wrote, *body.facts))
+
+
 WRITERS: dict[About, Callable[[OperatorLetter], Body]] = {
     About.BOOKED: _booked,
     About.PENDING: _pending,
@@ -334,5 +353,6 @@ WRITERS: dict[About, Callable[[OperatorLetter], Body]] = {
     About.REMINDER: _reminder,
     About.NO_SHOW: _no_show,
     About.REVIEW: _review,
+    About.WORDS: _words,
 }
 """Who writes which mail. What isn't here is never told to an operator."""

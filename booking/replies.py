@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import commands, line_replies, waitlist
+from booking import commands, line_replies, waitlist, written
 from booking.address import failing
 from booking.catalogue import offering_of
 from booking.complete import scope_of
@@ -24,9 +24,18 @@ from booking.states import LIVE, Status
 from booking.stationery import one_line
 from booking.tables import Booking
 from booking.terms import Terms
-from ledger import claims, deliveries, outbox, reviews, timeline
+from ledger import claims, deliveries, erasure, outbox, reviews, timeline
 from ledger.db import Tx
-from ledger.messages import ClientCounter, ClientDeclined, ClientRefresh, ClientReply, MailBounced, MailFact, SendMail
+from ledger.messages import (
+    ClientCounter,
+    ClientDeclined,
+    ClientRefresh,
+    ClientReply,
+    ClientWrote,
+    MailBounced,
+    MailFact,
+    SendMail,
+)
 from ledger.tables import Delivery, Review, TimelineEntry
 
 REFRESH_EVERY = timedelta(hours=1)
@@ -48,6 +57,8 @@ def scope_of_fact(tx: Tx, fact: MailFact) -> outbox.Scope:
     if isinstance(fact, MailBounced):
         sent = _sent(tx, fact)
         row = _booking(tx, Booking.id == sent.booking_id) if sent is not None else None
+    elif isinstance(fact, ClientWrote):
+        row = _booking(tx, Booking.organizer_tag == fact.tag)
     else:
         matched = _match(tx, fact)
         row = matched.row if matched is not None else None
@@ -61,6 +72,9 @@ def react(tx: Tx, fact: MailFact, terms: Terms, *, now: datetime, cause: str) ->
     """Do what a mail asks for, or ask a human. Safe to repeat."""
     if isinstance(fact, MailBounced):
         _bounced(tx, fact, now=now, cause=cause)
+        return
+    if isinstance(fact, ClientWrote):
+        _wrote(tx, fact, now=now, cause=cause)
         return
     found = _match(tx, fact)
     if found is None:
@@ -150,6 +164,8 @@ def _replied(tx: Tx, fact: ClientReply, row: Any, *, now: datetime, cause: str) 
     if fact.method != "REPLY":  # another time that can't be understood
         _ask(tx, row, "reply", "unclear_time", now=now, cause=cause, partstat="COUNTER", mail=fact.mail)
         return
+    if fact.comment:
+        _pass_on(tx, fact, row, now=now, cause=cause)
     if fact.attendee and fact.attendee != row.client_email.lower():
         _note(tx, row, "reply_from_other_address", now=now, cause=cause)
     if fact.partstat == "ACCEPTED":
@@ -160,6 +176,20 @@ def _replied(tx: Tx, fact: ClientReply, row: Any, *, now: datetime, cause: str) 
     elif fact.partstat == "DELEGATED":
         _note(tx, row, "delegated", now=now, cause=cause)
         _ask(tx, row, "reply", "delegated", now=now, cause=cause, partstat="DELEGATED", mail=fact.mail)
+
+
+def _wrote(tx: Tx, fact: ClientWrote, *, now: datetime, cause: str) -> None:
+    row = _booking(tx, Booking.organizer_tag == fact.tag)
+    if row is None:
+        line_replies.wrote(tx, fact, now=now, cause=cause)
+    elif fact.verdict == "fail":
+        _note(tx, row, "reply_doubted", now=now, cause=cause, why="sender_not_authentic", partstat="")
+    else:
+        _pass_on(tx, fact, row, now=now, cause=cause)
+
+
+def _pass_on(tx: Tx, fact: MailFact, row: Any, *, now: datetime, cause: str) -> None:
+    written.pass_on(tx, fact, row.id, row.operator_id, row.revision, scope=scope_of(row), now=now, cause=cause)
 
 
 def _declined(tx: Tx, fact: ClientDeclined, row: Any, terms: Terms, *, now: datetime, cause: str) -> None:
@@ -252,16 +282,22 @@ def address_failed(
     """
     if audience != "client":
         return
-    row = _booking(tx, Booking.id == about_id)
-    if row is not None and row.client_email.lower() != address.lower():
+    row, entry = _booking(tx, Booking.id == about_id), line_replies.place_named(tx, about_id)
+    theirs = row if row is not None else entry
+    if theirs is not None and theirs.client_email.lower() != address.lower():
         return  # they have another one by now
     key = failing(operator_id, address)
-    if reviews.ask(
-        tx, "failed_address", key, now=now, operator_id=operator_id,
+    # Who only waits may be forgotten before the review is: it names them by their place alone.
+    said = erasure.without(words[:500], {address.casefold()}) if entry is not None else words[:500]
+    detail = {"about": kind, "reply": said} | ({"entry": entry.id} if entry is not None else {})
+    new = reviews.ask(
+        tx, "failed_address", key, now=now, operator_id=operator_id, detail=detail,
         slot_id=row.slot_id if row is not None else None, booking_id=row.id if row is not None else None,
-        detail={"about": kind, "reply": words[:500]},
-    ) and row is not None:  # fmt: skip
-        _tell_operator(tx, row, key, f"failed_address:{kind}", now=now, cause=cause)
+    )  # fmt: skip
+    if new and theirs is not None:
+        scope = scope_of(row) if row is not None else line_replies.scope_of_place(entry)
+        revision = row.revision if row is not None else 0
+        _tell_operator(tx, about_id, revision, key, f"failed_address:{kind}", scope=scope, now=now, cause=cause)
 
 
 def _sent(tx: Tx, fact: MailBounced) -> Any:
@@ -363,13 +399,16 @@ def _ask(tx: Tx, row: Any, kind: str, why: str, *, now: datetime, cause: str, **
         tx, kind, key, now=now, operator_id=row.operator_id, slot_id=row.slot_id, booking_id=row.id,
         detail={"why": why, **detail},
     ):  # fmt: skip
-        _tell_operator(tx, row, key, f"{kind}:{why}", now=now, cause=cause)
+        _tell_operator(tx, row.id, row.revision, key, f"{kind}:{why}", scope=scope_of(row), now=now, cause=cause)
 
 
-def _tell_operator(tx: Tx, row: Any, key: str, asks: str, *, now: datetime, cause: str) -> None:
+def _tell_operator(
+    tx: Tx, about_id: str, revision: int, key: str, asks: str, *, scope: outbox.Scope, now: datetime, cause: str
+) -> None:
     """Named by its review: a second one about the same revision is a letter of its own."""
     review_id = tx.execute(sa.select(Review.id).where(Review.key == key, Review.state == "open")).scalar_one()
-    _mail(tx, row, f"{About.REVIEW}:{asks}:{review_id}", "operator", now=now, cause=cause)
+    asked = SendMail(about_id, revision, f"{About.REVIEW}:{asks}:{review_id}", "operator")
+    outbox.append(tx, asked, now=now, scope=scope, cause=cause)
 
 
 def _mail(tx: Tx, row: Any, about: str, audience: str, *, now: datetime, cause: str) -> None:

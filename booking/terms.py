@@ -49,3 +49,7 @@ class Terms:
     def operator_url(self, booking_id: str = "") -> str:
         """The operator's dashboard, or one booking in it; needs a login, holds no token."""
         return f"{self.base_url}/operator/" + (f"bookings/{quote(booking_id, safe='')}" if booking_id else "")
+
+    def line_url(self) -> str:
+        """Those who wait, in the operator's dashboard."""
+        return self.operator_url() + "line"

@@ -278,6 +278,19 @@ class ClientRefresh(MailFact):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientWrote(MailFact):
+    """Somebody answered a mail of ours in their own words. text: plain, several lines."""
+
+    text: str
+    verdict: str
+
+    @property
+    def line(self) -> str:
+        """Answers to one invitation in the order in which they came."""
+        return f"answers:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
 class MailBounced(MailFact):
     """A mail of ours came back. message_id: of ours, ``""`` where the report doesn't tell. status: RFC 3463. permanent: it
     won't arrive; else it is still being tried."""
@@ -441,7 +454,7 @@ KINDS: dict[str, type[Message]] = {
     for kind in (
         PullCalendar, PushEvent, LookForEvent, SweepEvent, OpenChannel, CloseChannel, RemoteCancellation, RemoteMove, RemoteOverlap,
         GuestDeclined, GuestAccepted, NoShowTagged, HoursClosed, TimeFreed,
-        ClientReply, ClientDeclined, ClientCounter, ClientRefresh, MailBounced,
+        ClientReply, ClientDeclined, ClientCounter, ClientRefresh, ClientWrote, MailBounced,
         PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, AskAttendance,
         ReleaseUnconfirmed, AskWhoCame, SendMail,
         CapacityChanged, ForgetClient,

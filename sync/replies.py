@@ -20,7 +20,15 @@ from connectors.mail.imip_incoming import Incoming, Kind
 from connectors.model import PartStat
 from ledger import outbox
 from ledger.db import Tx, insert_ignoring
-from ledger.messages import ClientCounter, ClientDeclined, ClientRefresh, ClientReply, MailBounced, MailFact
+from ledger.messages import (
+    ClientCounter,
+    ClientDeclined,
+    ClientRefresh,
+    ClientReply,
+    ClientWrote,
+    MailBounced,
+    MailFact,
+)
 from ledger.tables import InboundMail, MailboxCursor
 
 LONGEST = 255
@@ -31,7 +39,8 @@ KEEP_MAIL = timedelta(days=90)
 
 
 def fact_of(incoming: Incoming, *, now: datetime) -> MailFact | None:
-    """The fact in a mail; None where it says nothing about an invitation: auto-replies, people's words, the unreadable."""
+    """The fact in a mail; None where it says nothing about an invitation: auto-replies, a stranger's words, the
+    unreadable."""
     tag = _short(incoming.tag or "")
     if incoming.kind is Kind.BOUNCE and incoming.bounce is not None:
         bounce = incoming.bounce
@@ -42,7 +51,9 @@ def fact_of(incoming: Incoming, *, now: datetime) -> MailFact | None:
     said, verdict = incoming.itip, str(incoming.verdict)
     match said:
         case None:
-            return None
+            return (
+                ClientWrote(incoming.digest, tag, _clean(incoming.words), verdict) if tag and incoming.words else None
+            )
         case itip.Refresh():
             return ClientRefresh(incoming.digest, tag, _short(said.uid), verdict)
         case itip.Counter(proposed=proposed) if proposed is not None:

@@ -80,6 +80,7 @@ def _shown(tx: Tx, visit: Visit, row: dict[str, Any]) -> dict[str, Any]:
         shown["people"] = names.people(tx, slot_id=row["slot_id"])
     else:
         shown["people"] = []
+    shown["waits"] = names.who_waits(tx, int(row["detail"].get("entry", 0)))
     if row["kind"] == "promotion":
         _, shown["service"] = names.service_named(tx, row["detail"]["service_id"])
         shown["waiting"] = overview.line(tx, operator_id=row["operator_id"], service=shown["service"])

@@ -6,6 +6,7 @@ The shapes are those of `tests/data/mail`; none was captured from a live account
 from __future__ import annotations
 
 import email
+import html
 from datetime import datetime
 from email.header import decode_header, make_header
 from email.message import Message as Mime
@@ -66,6 +67,21 @@ def propose(
 def ask_again(invitation: bytes, *, at: datetime, client: Client = Client.THUNDERBIRD) -> bytes:
     """The mail that asks for the newest version (METHOD:REFRESH)."""
     return _reply(invitation, Method.REFRESH, PartStat.NEEDS_ACTION, at=at, client=client)
+
+
+def write_back(sent: bytes, words: str, *, at: datetime, client: Client = Client.GMAIL) -> bytes:
+    """A person's own words in answer to a mail of ours, with that mail quoted below: Outlook without marks, in HTML alone."""
+    message = email.message_from_bytes(sent)
+    (ours,) = [p for p in message.walk() if p.get_content_type() == "text/plain"]
+    octets = ours.get_payload(decode=True)
+    quoted = octets.decode() if isinstance(octets, bytes) else ""
+    to = parseaddr(str(message["Reply-To"] or message["From"]))[1]
+    head = _envelope(parseaddr(str(message["To"]))[1], to, f"Re: {_subject(message)}", at, message)
+    if client is Client.OUTLOOK:
+        below = "".join(f"<div>{html.escape(line)}</div>" for line in quoted.splitlines())
+        return head + text_part("text/html", f"<style>p {{}}</style><p>{html.escape(words)}</p>{below}")
+    below = "\n".join(f"> {line}" for line in quoted.splitlines())
+    return head + text_part("text/plain", f"{words}\n\nOn {at:%d %B}, Anna wrote:\n\n{below}")
 
 
 def bounce(sent: bytes, *, at: datetime, status: str = "5.1.1", words: str = "550 5.1.1 No such user") -> bytes:

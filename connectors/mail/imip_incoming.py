@@ -6,6 +6,7 @@ Nothing here decides: the caller looks the tag up, checks the UID, and asks `iti
 from __future__ import annotations
 
 import email
+import html
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,15 +18,23 @@ from hashlib import sha256
 
 from connectors.ical import itip
 from connectors.ical import scheduling as ical_itip
-from connectors.ical.contentline import from_mailto, one_line
+from connectors.ical.contentline import from_mailto, one_line, plain_text
 from connectors.mail import dsn
 from connectors.mail.imip import tag_of
 
 MAX_MESSAGE = 10 * 1024 * 1024
 """Octets; a larger message isn't taken apart."""
 MAX_PARTS = 200
+LONGEST_TEXT = 64 * 1024
+LONGEST_WORDS = 2000
+"""Octets looked at, and characters kept, of what a person wrote."""
 
 _ENVELOPE_HEADERS = ("Delivered-To", "X-Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To")
+# The line above a quotation ends with a colon, whatever the language: "On … wrote:", "Am … schrieb:".
+_QUOTED = re.compile(r"(?m)^(?:[^\n]*:[ \t]*\n+)?>|^-{2,}[^\n]*-{2,}$|^_{10,}$")
+_UNSEEN = re.compile(r"(?is)<(script|style|head|blockquote)\b.*?(?:</\1>|\Z)|<!--.*?(?:-->|\Z)")
+_BREAKS = re.compile(r"(?i)<(?:br|/p|/div|/li|/tr)\b[^>]*>")
+_MARKUP = re.compile(r"<[^>]*(?:>|\Z)")
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,250}@[^<>\s]{1,250}>")
 
 
@@ -57,7 +66,8 @@ class Incoming:
     digest: sha256 of the raw bytes, hex. reason: why it is of this kind, for a log; holds no addresses and no content.
     sender: From, bare and lower-case. tag: of the organizer address it was sent to, None if to no tagged one. tag_from:
     ``envelope``, a header's name, ``organizer`` or ``returned``. received: the Date header, UTC, to be trusted by
-    nobody. replies_to: Message-IDs it refers to.
+    nobody. replies_to: Message-IDs it refers to. words: what a person answered, plain and without what they quote; of `OTHER`
+    alone.
     """
 
     kind: Kind
@@ -72,6 +82,7 @@ class Incoming:
     received: datetime | None = None
     itip: itip.Message | None = None
     bounce: dsn.Bounce | None = None
+    words: str = ""
 
 
 def parse_incoming(raw: bytes, mail_from: str, *, recipients: Sequence[str] = (), authserv_id: str = "") -> Incoming:
@@ -95,19 +106,21 @@ def _understand(message: Message, digest: str, mail_from: str, recipients: Seque
     bounce = _bounce(message)
     tag, tag_from = _tag(message, recipients, mail_from, found, bounce)
     kind, reason = _kind(message, found, trouble, bounce, ours=tag is not None)
+    answered = _references(message)
     return Incoming(
         kind=kind,
         digest=digest,
         reason=reason,
         sender=sender,
         message_id=next(iter(_MESSAGE_ID.findall(str(message.get("Message-ID", ""))[: dsn.LONGEST_HEADER])), ""),
-        replies_to=_references(message),
+        replies_to=answered,
         tag=tag,
         tag_from=tag_from,
         verdict=_verdict(message, sender, authserv_id),
         received=_date(message),
         itip=found if kind in (Kind.REPLY, Kind.COUNTER, Kind.REFRESH, Kind.FORGED) else None,
         bounce=bounce if kind is Kind.BOUNCE else None,
+        words=_words(message) if answered and kind is Kind.OTHER and found is None else "",
     )
 
 
@@ -185,8 +198,20 @@ def _scheduling(message: Message, sender: str) -> tuple[itip.Message | None, str
     return None, trouble
 
 
+def _words(message: Message) -> str:
+    """The first text in it down to where the mail before is quoted, HTML only where there is no plain one."""
+    texts = [p for p in _parts(message) if p.get_content_maintype() == "text" and not p.get_filename()]
+    plain = [p for p in texts if p.get_content_type() == "text/plain"]
+    for part in [*plain, *texts][:1]:
+        text = _octets(part)[:LONGEST_TEXT].decode("utf-8", "replace")
+        if part not in plain:
+            text = html.unescape(_MARKUP.sub("", _BREAKS.sub("\n", _UNSEEN.sub("", text))))
+        return _QUOTED.split(plain_text(text), maxsplit=1)[0].strip()[:LONGEST_WORDS]
+    return ""
+
+
 def _octets(part: Message) -> bytes:
-    """A calendar part in UTF-8."""
+    """A part of text in UTF-8."""
     octets = part.get_payload(decode=True)
     if not isinstance(octets, bytes):
         return b""

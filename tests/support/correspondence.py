@@ -25,7 +25,7 @@ from booking.letters import About
 from booking.missed import UNDONE_WITHIN
 from booking.replies import scope_of_fact
 from booking.states import Happening
-from connectors.emulators.mailclient import propose
+from connectors.emulators.mailclient import propose, write_back
 from connectors.mail.folder import MailFolder
 from connectors.mail.imip_incoming import parse_incoming
 from connectors.model import Period
@@ -315,6 +315,7 @@ class Correspondence:
         self._the_line()
         self._a_group()
         self._other_time_wanted()
+        self._own_words()
         self._the_day_itself()
         return self
 
@@ -370,6 +371,9 @@ class Correspondence:
         self.do(
             lambda tx, terms, **at: reviewing.dismiss(tx, terms, caller, self.review("counter")["id"], now=at["now"])
         )
+
+    def _own_words(self) -> None:
+        self.arrives(write_back(self.one(About.BOOKED).raw, "May my brother come too?", at=self.now))
 
     def _the_day_itself(self) -> None:
         """Reminders go, requests expire; somebody didn't come."""

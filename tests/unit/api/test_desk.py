@@ -254,6 +254,17 @@ def test_the_link_in_a_mail_leads_to_the_booking_by_session_or_by_key(doors: Doo
     assert doors.desk.seen(booking).status == "confirmed"
 
 
+def test_whose_address_failed_is_named_though_they_only_wait(doors: Doors) -> None:
+    doors.desk.join("vera", {"start": doors.desk.at(9, 1)})
+    with doors.desk.database.transaction() as tx:
+        reviews.ask(
+            tx, "failed_address", "failed:1", now=doors.now(), operator_id=doors.desk.operator_id, detail={"entry": 1}
+        )
+    page = signed_in(doors, "anna", "operator:anna").get("/operator/reviews").text
+    assert '<a href="/operator/line"><bdi>Vera</bdi></a>' in page
+    assert 'name="approve:' not in page
+
+
 # --- the line and reviews -----------------------------------------------------------------------------------------
 
 

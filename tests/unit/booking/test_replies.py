@@ -15,7 +15,9 @@ import sqlalchemy as sa
 from api import reviewing
 from api.keys import Caller
 from booking.errors import NotPossible, SlotTaken
-from booking.tables import Booking
+from booking.invitation import mail_for
+from booking.replies import address_failed
+from booking.tables import Booking, WaitlistEntry
 from connectors.emulators.mailclient import Client, answer, ask_again, bounce, propose
 from connectors.model import PartStat, Period
 from ledger import outbox, pauses, reviews
@@ -505,6 +507,34 @@ def test_a_bounce_is_noted_and_the_operator_is_told_once(post: Post) -> None:
     post.arrives(bounce(raw, at=desk.now + timedelta(minutes=1)))
     assert post.happened(booking).count("mail_bounced") == 1
     assert desk.seen(booking).status == "confirmed"
+
+
+@pytest.mark.parametrize("wish", ["start", "days"])
+def test_of_who_waits_the_operator_is_told_as_well(post: Post, wish: str) -> None:
+    desk = post.desk
+    wished = {"start": desk.at(8)} if wish == "start" else {"from": "2027-01-12", "to": "2027-01-20"}
+    token = desk.join("vera", wished)
+    with desk.database.reading() as tx:
+        entry = tx.execute(sa.select(WaitlistEntry.id).where(WaitlistEntry.token == token)).scalar_one()
+    with desk.database.transaction() as tx:
+        for words in ("550 5.1.1 <vera@example.org> is unknown", "again"):
+            address_failed(
+                tx, f"entry:{entry}", desk.operator_id, "client", "vera@example.org", "waitlisted", words,
+                now=desk.now, cause="mail_report",
+            )  # fmt: skip
+    review = post.review()
+    assert (review["kind"], review["booking_id"]) == ("failed_address", None)
+    assert review["detail"] == {"about": "waitlisted", "entry": entry, "reply": "550 5.1.1 <> is unknown"}
+    (asked,) = desk.messages(SendMail, audience="operator")
+    with desk.database.reading() as tx:
+        letter = mail_for(tx, asked, TERMS, now=desk.now)  # type: ignore[arg-type]
+        reviewed = reviewing.listing(tx, admin(), state="open")
+    assert letter is not None
+    assert letter.subject.startswith("A mail did not arrive: Vera, Consultation")
+    assert ("When: " in letter.text) == (wish == "start")
+    assert "vera@example.org" in letter.text
+    assert f"{TERMS.base_url}/operator/line" in letter.text
+    assert reviewed[0]["choices"] == []
 
 
 def test_a_delay_is_only_a_note(post: Post) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,6 +21,7 @@ from ledger.messages import (
     ClientDeclined,
     ClientRefresh,
     ClientReply,
+    ClientWrote,
     MailBounced,
     MailFact,
     from_body,
@@ -76,6 +78,15 @@ def test_what_says_nothing_about_an_invitation(name: str) -> None:
     found = fact(name)
     assert not isinstance(found, ClientDeclined | ClientCounter | ClientRefresh | MailBounced)
     assert found is None or found.method == "REQUEST"  # type: ignore[attr-defined]
+
+
+def test_a_persons_words_count_where_they_are_meant_for_a_booking() -> None:
+    said = Incoming(Kind.OTHER, "d" * 64, tag=TAG, words="I am late.\x00\nSorry")
+    found = replies.fact_of(said, now=NOW)
+    assert found == ClientWrote("d" * 64, TAG, "I am late.\nSorry", "unknown")
+    assert from_body("ClientWrote", to_body(found)) == found
+    assert replies.fact_of(replace(said, tag=None), now=NOW) is None
+    assert replies.fact_of(replace(said, words=""), now=NOW) is None
 
 
 def test_a_counter_without_a_time_is_still_heard() -> None:

@@ -117,6 +117,50 @@ def test_an_attached_message_is_a_quotation() -> None:
     assert (found.kind, found.itip, found.tag) == (Kind.OTHER, None, TAG)
 
 
+def written(body: str, *, media: str = "text/plain", head: str = "In-Reply-To: <1@svc.example>\r\n") -> str:
+    """What a person's mail with that body says."""
+    top = f"From: a@b.example\r\nTo: {ORGANIZER}\r\n{head}Content-Type: {media}; charset=utf-8\r\n\r\n"
+    return parse_incoming((top + body).encode(), MAIL_FROM).words
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("I am late.\n\nSorry: Kata\n", "I am late.\n\nSorry: Kata"),
+        ("Yes\n\nOn Monday, Anna wrote:\n> Your booking\n> is confirmed\n", "Yes"),
+        ("Ja\n\nAm 4. Januar schrieb Anna:\n\n> Ihre Buchung\n", "Ja"),
+        ("Ok\n-----Original Message-----\nFrom: Anna\n", "Ok"),
+        ("Ok\n________________________________\nFrom: Anna\n", "Ok"),
+        ("> all is quoted\n", ""),
+        ("", ""),
+        ("x" * 5000, "x" * 2000),
+    ],
+)
+def test_what_a_person_answers_goes_down_to_what_they_quote(body: str, words: str) -> None:
+    assert written(body) == words
+
+
+def test_of_markup_the_text_is_kept() -> None:
+    body = "<head><title>x</title></head><style>p{}</style><p>1 &lt; 2<br>Kata</p><blockquote>Your booking</blockquote>"
+    assert written(body, media="text/html") == "1 < 2\nKata"
+    assert written("<p>a<!-- b --> <script>c", media="text/html") == "a"
+
+
+@pytest.mark.parametrize(
+    "head", ["", "In-Reply-To: <1@svc.example>\r\nAuto-Submitted: auto-replied\r\n", "References: unknown\r\n"]
+)
+def test_what_answers_no_mail_and_what_no_person_wrote_are_no_words(head: str) -> None:
+    assert written("I am away", head=head) == ""
+
+
+@pytest.mark.parametrize("piece", ["<", "<!--", "<script>", "\n>", ":\n", "a: ", "-- ", "&"])
+def test_no_pattern_makes_words_slow(piece: str) -> None:
+    begun = monotonic()
+    for media in ("text/plain", "text/html"):
+        written(piece * 60_000, media=media)
+    assert monotonic() - begun < 3
+
+
 @pytest.mark.parametrize(
     ("recipients", "headers", "expected"),
     [
