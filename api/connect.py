@@ -18,6 +18,7 @@ from fastapi.responses import RedirectResponse, Response
 from api.deps import Here, Site
 from api.pages.render import HEADERS, language_of, page
 from api.pages.service import Posted
+from api.signin.visits import visitor
 from connectors.errors import ConnectorError, NeedsReconnect, Refused
 from ledger.db import Tx
 from ledger.tables import Connection, Operator
@@ -115,7 +116,9 @@ def assign(request: Request, provider: str, here: Here, form: Posted) -> Respons
                 here.accounts.assign(row["id"], **roles, now=here.now())
     except (SyncError, ConnectorError) as error:
         return _choice(request, here, provider, flow, guest, rows, ticket, form=form, error=str(error))
-    return _page(request, here, "connect_done.html", guest.language, provider, guest=guest)
+    visit = visitor(request, here)  # who was sent a link needs no account, and has no page to go back to
+    door = visit.door if visit else ""
+    return _page(request, here, "connect_done.html", guest.language, provider, guest=guest, door=door)
 
 
 def _changed(row: dict[str, Any], form: dict[str, Any]) -> dict[str, bool]:

@@ -21,6 +21,7 @@ from ledger.tables import Calendar, Connection, OAuthFlow, OutboxMessage, Review
 from sync import tickets
 from sync.accounts import Accounts
 from sync.errors import BadLink, LinkExpired, LinkUsed
+from tests.support.browser import signed_in
 from tests.support.doors import Doors, open_doors
 from tests.support.provider_accounts import Account, account_at
 from tests.support.servers import ANNA, radicale
@@ -107,10 +108,19 @@ def test_the_whole_way(visit: Visit) -> None:
     form = {"ticket": ticket, f"busy:{first}": "on", "bookings": str(first)}
     done = visit.doors.client.post(f"/connect/{visit.provider}/calendars", data=form)
     assert (done.status_code, "is connected" in done.text) == (200, True)
+    assert "/connections" not in done.text  # who was only sent a link has no page to go back to
     assert [(c.busy, c.bookings, c.availability) for c in visit.rows(Calendar) if c.id == first] == [
         (True, True, False)
     ]
     assert {m.kind for m in visit.rows(OutboxMessage)} == {"PullCalendar"}
+
+
+def test_who_is_signed_in_finds_the_way_back(visit: Visit) -> None:
+    browser = signed_in(visit.doors, "anna", "operator:anna")
+    visit.doors.client.cookies.update(browser.client.cookies)
+    form = {"ticket": visit.connect().partition("ticket=")[2], "bookings": ""}
+    done = visit.doors.client.post(f"/connect/{visit.provider}/calendars", data=form)
+    assert 'href="/operator/connections"' in done.text
 
 
 def test_opening_a_link_changes_nothing(visit: Visit) -> None:
