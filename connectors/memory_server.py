@@ -29,12 +29,14 @@ class StoredObject:
 
 @dataclass(slots=True)
 class Collection:
-    """One calendar. log: version at which each href last changed or vanished. graves: our keys deleted from here."""
+    """One calendar. log: version at which each href last changed or vanished. graves: our keys deleted from here. shut:
+    it is listed, and nothing else."""
 
     calendar: Calendar
     objects: dict[Href, StoredObject] = field(default_factory=dict)
     log: dict[Href, int] = field(default_factory=dict)
     graves: set[str] = field(default_factory=set)
+    shut: bool = False
 
 
 @dataclass(slots=True)
@@ -89,6 +91,11 @@ class MemoryServer:
         with self.lock:
             self.collections[calendar.href] = Collection(calendar)
         return calendar
+
+    def shut(self, calendar: Calendar) -> None:
+        """The calendar is still in the list of this account, but its owner shows nothing of it any more."""
+        with self.lock:
+            self.collections[calendar.href].shut = True
 
     def remove_calendar(self, calendar: Calendar) -> None:
         """The calendar is gone, or no longer shared with this account."""
@@ -176,10 +183,10 @@ class MemoryServer:
 
     def collection(self, calendar: Calendar) -> Collection:
         """The collection of a calendar. Raises `CalendarGone`."""
-        try:
-            return self.collections[calendar.href]
-        except KeyError:
-            raise CalendarGone(f"no calendar {calendar.href}", status=404) from None
+        found = self.collections.get(calendar.href)
+        if found is None or found.shut:
+            raise CalendarGone(f"no calendar {calendar.href}", status=404)
+        return found
 
     def store(self, collection: Collection, href: Href, raw: bytes) -> Href:
         """Put an object there; returns its href."""

@@ -1,7 +1,7 @@
 """An event of ours is missing: is it really gone? (P5)
 
-Only proofs count: the object's own address says 404/410/cancelled, and every calendar of the account answers and none
-holds it. Any error proves nothing and is tried again. At the end of the grace the proof is asked for once more.
+Only proofs count: the object's own address says 404/410/cancelled, and every calendar of the account that may be
+written answers and none holds it. Any error proves nothing and is tried again. At the end of the grace the proof is asked for once more.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ WIDE = (timedelta(days=400), timedelta(days=1200))
 """Around now: where an operator may have dragged an event to."""
 _TRIES = 20
 """Failures after which a look goes on patiently instead of towards being parked."""
+_SHUT = (403, 404, 410)
 _UNCHANGED = (
     "calendar_id", "href", "etag", "wanted", "state", "version", "pushed_version", "confirmed_at", "missing_since",
 )  # fmt: skip
@@ -102,10 +103,30 @@ def _ask(connector: Connector, row: Any, calendar: Any, together: _Together, now
     if event is not None:
         return _Answer(Found(here.href, event))
     calendars = connector.calendars()  # also the proof that the credentials are good
-    found = connector.find(calendars, row.key, row.uid, window)
+    found = _searched(connector, row, here, calendars, window)
     if found is not None and not found.event.cancelled:
         return _Answer(found, calendars)
     return _Answer(None, calendars, _there_after_all(connector, together, window))
+
+
+def _searched(
+    connector: Connector, row: Any, here: RemoteCalendar, calendars: Sequence[RemoteCalendar], window: Period
+) -> Found | None:
+    """Every calendar into which the operator can drag an event must answer. One that they may only read is asked as well:
+    a colleague may have put it there. But where its owner doesn't show it any more, as lists keep naming such
+    calendars, it would hold back every deletion for ever."""
+    open_ones = [calendar for calendar in calendars if calendar.writable or calendar.href == here.href]
+    found = connector.find(open_ones, row.key, row.uid, window)
+    for calendar in calendars:
+        if found is not None and not found.event.cancelled:
+            break
+        if calendar not in open_ones:
+            try:
+                found = connector.find([calendar], row.key, row.uid, window)
+            except ConnectorError as error:
+                if error.status not in _SHUT:
+                    raise
+    return found
 
 
 def _fetch(connector: Connector, calendar: RemoteCalendar, href: str, window: Period) -> Event | None:

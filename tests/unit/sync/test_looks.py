@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -142,6 +143,43 @@ def test_a_calendar_that_is_gone_cancels_nothing(sqlite: Database) -> None:
     desk.practice.later(hours=3)
     assert desk.cancelled() == []
     assert desk.practice.event(slot).missing_since is not None
+
+
+def test_a_listed_calendar_that_shows_nothing_holds_no_deletion_back(sqlite: Database) -> None:
+    """As when a colleague's calendar is no longer shared, and the account's list still names it."""
+    desk = Desk(sqlite)
+    [slot] = desk.booked(9)
+    desk.server.shut(desk.server.add_calendar("colleague", writable=False))
+    desk.delete(slot)
+    desk.pull()
+    desk.practice.later(minutes=2)
+    assert desk.cancelled() == [slot]
+
+
+def test_a_calendar_that_takes_events_must_answer(sqlite: Database) -> None:
+    desk = Desk(sqlite)
+    [slot] = desk.booked(9, day=3)
+    desk.server.shut(desk.server.add_calendar("own"))
+    desk.delete(slot)
+    desk.pull()
+    desk.practice.later(hours=3)
+    assert desk.cancelled() == []
+
+
+@pytest.mark.parametrize("error", [ServerFault(status=503), Throttled(status=429, retry_after=60), BadAnswer()])
+def test_a_calendar_that_can_only_be_read_is_asked_too(sqlite: Database, error: ConnectorError) -> None:
+    desk = Desk(sqlite)
+    team = desk.server.add_calendar("team")
+    [slot] = desk.booked(9)
+    href = desk.href(slot)
+    there = desk.server.move_to(desk.work, href, team)
+    desk.server.collections[team.href].calendar = replace(team, writable=False)  # a colleague may write there
+    desk.pull()
+    desk.server.fail_next(error, "find")
+    desk.practice.later(minutes=1)
+    desk.practice.later(hours=1)
+    assert desk.cancelled() == []
+    assert desk.practice.event(slot).href == there
 
 
 def test_marked_cancelled_counts_as_deleted(sqlite: Database) -> None:
