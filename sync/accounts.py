@@ -27,8 +27,9 @@ from sync.stored import calendar_of, quirks_json
 
 STALE_AFTER = timedelta(minutes=15)
 """A connection that failed for so long is called stale."""
-RARELY = timedelta(hours=1)
-"""How often a connection whose credentials failed is tried: they may be good again without anybody telling us."""
+RARELY = timedelta(minutes=30)
+"""How often a calendar that fails and fails is tried: it may be well again, its credentials too, without anybody telling
+us. Until then each wait is twice as long as the one before, so that no server locks us out for asking."""
 
 VOICES = ("google", "microsoft")
 """Providers that may invite clients in our place."""
@@ -75,7 +76,7 @@ class Accounts:
             _refresh_calendars(tx, connection_id, operator_id, found, now)
             self.note_success(tx, connection_id, now=now)
             hints.doubt_channels(tx, hints.of_connection(connection_id), now=now)
-            _wake(tx, operator_id, now)
+            _wake(tx, connection_id, operator_id, now)
             if noted is not None:
                 noted(tx, connection_id)
         return connection_id
@@ -171,7 +172,7 @@ class Accounts:
         tx.execute(sa.update(row).where(row.id == connection_id).values(**values))
         if known.state == "reconnect":
             _close_review(tx, f"reconnect:{connection_id}", by="connected again", now=now)
-            _wake(tx, known.operator_id, now)
+            _wake(tx, connection_id, known.operator_id, now)
 
     def note_failure(self, tx: Tx, connection_id: int, error: ConnectorError, *, now: datetime) -> None:
         """The provider failed us. Credentials that are refused ask for a human; long silence makes it stale.
@@ -269,15 +270,15 @@ def ask_for_due_pulls(tx: Tx, *, now: datetime, poll_seconds: int) -> int:
     """Append `PullCalendar` for every calendar that is due, and set when it is due again. Returns how many.
 
     A calendar is pulled if it has a role, or while it holds an event of ours that lies ahead (an operator may have
-    dragged it there). With a working push channel six times more rarely. The wait is moved by up to ±10 %, for each
-    calendar its own share, so that they don't march in step.
+    dragged it there). With a working push channel six times more rarely, and more and more rarely while it fails. The
+    wait is moved by up to ±10 %, for each calendar its own share, so that they don't march in step.
     """
     row = Calendar
     holds_ours = sa.exists().where(
         SlotEvent.calendar_id == row.id, SlotEvent.wanted, SlotEvent.state != "gone", SlotEvent.ends_at > now
     )
     due = tx.execute(
-        sa.select(row.id, row.operator_id, Connection.state, hints.works(row.id, now).label("pushed"))
+        sa.select(row.id, row.operator_id, row.failures, hints.works(row.id, now).label("pushed"))
         .join(Connection, Connection.id == row.connection_id)
         .where(
             Connection.state != "disabled",
@@ -288,7 +289,7 @@ def ask_for_due_pulls(tx: Tx, *, now: datetime, poll_seconds: int) -> int:
     ).all()
     for calendar in due:
         poll = timedelta(seconds=poll_seconds) * (hints.RELAXED if calendar.pushed else 1)
-        wait = max(poll, RARELY) if calendar.state == "reconnect" else poll
+        wait = max(poll, min(poll * (1 << min(calendar.failures, 12)), RARELY))
         tx.execute(sa.update(row).where(row.id == calendar.id).values(due_at=now + wait * jitter(calendar.id)))
         scope = outbox.Scope(operator_id=calendar.operator_id)
         outbox.append(tx, PullCalendar(calendar.id), now=now, scope=scope, cause="due")
@@ -355,10 +356,13 @@ def _facts(tx: Tx, operator_id: int, calendar: RemoteCalendar) -> dict[str, Any]
     }
 
 
-def _wake(tx: Tx, operator_id: int, now: datetime) -> None:
-    """What waits because credentials failed, or was given up because nobody mended them for days, is tried at once (pulls
-    are asked for anew)."""
-    row = OutboxMessage
+def _wake(tx: Tx, connection_id: int, operator_id: int, now: datetime) -> None:
+    """What waits because credentials failed, or was given up because nobody mended them for days, is tried at once, and
+    every calendar is read: whatever succeeded first."""
+    calendar, row = Calendar, OutboxMessage
+    tx.execute(
+        sa.update(calendar).where(calendar.connection_id == connection_id, calendar.due_at > now).values(due_at=now)
+    )
     waiting = tx.execute(
         sa.select(row.id)
         .where(

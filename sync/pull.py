@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from connectors.errors import BadAnswer, ConnectorError, Gone, Permanent, SyncTokenExpired
+from connectors.errors import BadAnswer, ConnectorError, Gone, Permanent, SyncTokenExpired, Temporary
 from connectors.model import ChangeSet, Href, Period, Progress, SyncToken
 from connectors.protocol import Connector
 from ledger import outbox, reviews
@@ -24,7 +24,7 @@ from ledger.messages import PullCalendar
 from ledger.outbox import Leased
 from ledger.tables import Calendar, OutboxMessage, SlotEvent
 from sync import hints, mirror
-from sync.accounts import STALE_AFTER, Accounts
+from sync.accounts import RARELY, STALE_AFTER, Accounts
 from sync.errors import Disabled, NotFound
 from sync.facts import ask_for_look, report_answers, report_missing, report_move, report_tag, withdraw_moves
 from sync.merge import (
@@ -360,7 +360,9 @@ def _state(row: Any, learned: _Learned, token: SyncToken | None, now: datetime) 
 def _note_failure(accounts: Accounts, row: Any, error: ConnectorError, now: datetime) -> None:
     """A failed pull changes nothing but this: how often, why, and when it is tried again."""
     failures = row.failures + 1
-    again = next_attempt(error, failures, now) or now + min(timedelta(minutes=5) * 2 ** min(failures - 1, 7), _LONGEST)
+    # What sounds final may be a passing fault of whatever stands before the server, as with a write (`facts.patient`).
+    passing = error if isinstance(error, Temporary) else Temporary()
+    again = next_attempt(passing, failures, now) or now + RARELY
     due_at = max(row.due_at or again, again)
     with accounts.database.transaction() as tx:
         tx.execute(
@@ -369,6 +371,7 @@ def _note_failure(accounts: Accounts, row: Any, error: ConnectorError, now: date
             .values(failures=failures, last_error=f"{error.code}: {error.detail}"[:500], due_at=due_at)
         )
         accounts.note_failure(tx, row.connection_id, error, now=now)
+        _discard_parked(tx, row.id)
         lately = row.pulled_at is not None and now - row.pulled_at <= STALE_AFTER
         if isinstance(error, Permanent) and failures >= UNREADABLE_AFTER and not lately and _counts(row):
             reviews.ask(
@@ -386,11 +389,8 @@ def _counts(row: Any) -> bool:
     return any(getattr(row, role) for role in ROLES)
 
 
-_LONGEST = timedelta(hours=6)
-
-
 def _discard_parked(tx: Tx, calendar_id: int) -> None:
-    """Pulls that were given up ask for nobody any more: this one succeeded."""
+    """Pulls that were given up ask for nobody any more: this one came after them."""
     row = OutboxMessage
     tx.execute(
         sa.update(row).where(row.key == PullCalendar(calendar_id).key, row.state == "parked").values(state="discarded")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 import sqlalchemy as sa
 
-from connectors.errors import ConnectorError, NeedsReconnect, Refused, ServerFault, Unreachable
+from connectors.errors import (
+    BadAnswer,
+    CalendarGone,
+    ConnectorError,
+    NeedsReconnect,
+    Refused,
+    ServerFault,
+    Unreachable,
+)
 from connectors.memory import MemoryConnector
 from connectors.model import Calendar as RemoteCalendar
 from connectors.protocol import Credentials
@@ -275,17 +284,56 @@ def test_the_jitter_is_spread_and_always_the_same() -> None:
     assert 1.09 < max(values) <= 1.1
 
 
-def test_a_connection_without_credentials_is_tried_rarely(sqlite: Database) -> None:
+@pytest.mark.parametrize("error", [NeedsReconnect, CalendarGone, BadAnswer, Refused, ServerFault], ids=lambda e: e.code)
+@pytest.mark.parametrize("poll_seconds", [3, 300])
+def test_a_calendar_that_fails_is_tried_more_and_more_rarely(
+    sqlite: Database, error: type[ConnectorError], poll_seconds: int
+) -> None:
+    """Soon at first, for it may be a passing fault; at last rarely, but always."""
     practice = Practice(sqlite)
     practice.server.add_calendar("work")
     calendar = practice.connect()["work"]
     practice.assign(calendar, busy=True)
     practice.work()
+    waits = []
+    for _ in range(14):
+        ask(practice, poll_seconds)
+        practice.server.fail_next(error(), "changes")
+        practice.work()
+        waits.append((practice.calendar(calendar).due_at - practice.now).total_seconds())
+        practice.now = practice.calendar(calendar).due_at
+    assert waits[0] <= poll_seconds * 1.1
+    assert all(before * 1.4 <= after for before, after in pairwise(waits) if after < RARELY.total_seconds() * 0.75)
+    assert RARELY * 0.75 <= timedelta(seconds=waits[-1]) <= RARELY * 1.25
+    assert len(practice.rows(OutboxMessage, OutboxMessage.state == "parked")) <= 1, "one says enough"
+
+
+@pytest.mark.parametrize("who", ["a pull", "a write"])
+def test_once_credentials_are_good_again_every_calendar_is_read(sqlite: Database, who: str) -> None:
+    practice = Practice(sqlite)
+    for name in ("work", "private"):
+        practice.server.add_calendar(name)
+    ids = practice.connect()
+    practice.assign(ids["work"], bookings=True)
+    practice.assign(ids["private"], busy=True)
+    practice.work()
     practice.server.password = "other"
-    practice.pull(calendar)
-    practice.now = practice.calendar(calendar).due_at
-    assert ask(practice) == 1
-    assert practice.calendar(calendar).due_at - practice.now >= RARELY * 0.9
+    for _ in range(6):
+        practice.now += timedelta(minutes=30)
+        ask(practice)
+        practice.work()
+    assert practice.state() == "reconnect"
+    practice.server.password = "secret"
+    assert ask(practice) == 0, "nobody is due yet"
+    if who == "a pull":
+        practice.pull(ids["work"])
+    else:
+        practice.book(practice.now + timedelta(days=1))
+        practice.work()
+    assert practice.state() == "ok"
+    ask(practice)
+    practice.work()
+    assert {practice.calendar(one).pulled_at for one in ids.values()} == {practice.now}
 
 
 def test_a_throttled_calendar_is_not_asked_for_earlier_than_it_wants(sqlite: Database) -> None:
