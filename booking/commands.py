@@ -229,7 +229,7 @@ def move_slot(
     # What the line may take still is the operator's own time.
     known = (free_time.taken(tx, each, block, now, for_the_line=True) for each in (slot.operator_id, *mates))
     clear = not any(busy.overlaps(period) for each in known for busy in each.busy)
-    problem = operator_move_fits(now, period, all_clear=clear)
+    problem = operator_move_fits(now, period, lasted=slot.ends_at - slot.starts_at, all_clear=clear)
     if problem:
         raise DoesNotFit(problem)
     if not claims.move(tx, slot.id, operator_id=slot.operator_id, period=period, block=block):

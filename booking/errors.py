@@ -86,13 +86,20 @@ class NotPossible(BookingError):
 
 
 class DoesNotFit(NotPossible):
-    """That time can't be taken; .why is ``past`` or ``overlap``."""
+    """That time can't be taken; .why is ``past``, ``all_day`` or ``overlap``."""
 
     code = "does_not_fit"
 
     def __init__(self, why: str) -> None:
         self.why = why
-        super().__init__({"past": "that time is over", "overlap": "something else is at that time"}[why])
+        super().__init__(_NO_FIT[why])
+
+
+_NO_FIT = {
+    "past": "that time is over",
+    "all_day": "a whole day is no time of day",
+    "overlap": "something else is at that time",
+}
 
 
 class OfferExpired(BookingError):

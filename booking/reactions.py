@@ -124,7 +124,8 @@ def _propose(tx: Tx, wanted: Offering, event: Any, row: Any, period: Period, now
     known = free_time.taken(tx, event.operator_id, block, now, for_the_line=True)
     others = [slot.block for slot in known.slots if slot.taken and slot.slot_id != event.slot_id]
     clear = not any(busy.overlaps(period) for busy in known.busy) and not any(block.overlaps(each) for each in others)
-    if problem := operator_move_fits(now, period, all_clear=clear):
+    lasted = event.ends_at - event.starts_at
+    if problem := operator_move_fits(now, period, lasted=lasted, all_clear=clear):
         raise DoesNotFit(problem)
     if _ask_about_move(tx, event, period, "propose", now):
         # Named by its review: a second one about the same revision is a letter of its own.

@@ -22,6 +22,8 @@ _PHONE = re.compile(r"\+?[0-9 ()./-]{5,30}")
 _CLOCK = re.compile(r"([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 REACH = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC))
 """Instants that can be asked about; beyond them, adding a zone or a buffer would leave the calendar."""
+SHORTEST_DAY = timedelta(hours=23)
+"""From midnight to midnight, when the clock is put forward."""
 LINK_LIVES_ON = timedelta(days=30)
 """How long after an appointment, or after the last day of a wish, the link in the client's mails still leads there."""
 
@@ -237,10 +239,15 @@ def fits(wish: Wish, start: datetime, zone: str) -> bool:
     )
 
 
-def operator_move_fits(now: datetime, period: Period, *, all_clear: bool) -> str:
-    """Why an operator's move can't simply be followed: ``""``, ``past`` or ``overlap``."""
+def operator_move_fits(now: datetime, period: Period, *, lasted: timedelta, all_clear: bool) -> str:
+    """Why an operator's move can't simply be followed: ``""``, ``past``, ``all_day`` or ``overlap``. lasted: until now.
+
+    Who drops an hour onto the row of whole days, in their app, has named a day and no time that anybody could be told.
+    """
     if period.start <= now or period.start == period.end:
         return "past"
+    if period.end - period.start >= SHORTEST_DAY > lasted:
+        return "all_day"
     return "" if all_clear else "overlap"
 
 

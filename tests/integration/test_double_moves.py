@@ -196,3 +196,22 @@ def test_a_decision_beside_a_cancellation(database: Database) -> None:
     seen = desk.seen(booking)
     assert (seen.status, seen.starts_at, seen.revision) == ("cancelled", desk.at(9), 1)
     assert desk.messages(SendMail, about="moved") == desk.messages(SendMail, about="pending") == []
+
+
+@pytest.mark.parametrize("days", [1, 2])
+@pytest.mark.parametrize("operator_moves", ["follow", "propose"])
+def test_dropped_onto_a_whole_day_it_has_no_time_that_anybody_could_be_told(
+    sqlite: Database, operator_moves: str, days: int
+) -> None:
+    desk = Desk(sqlite).open(talk={"operator_moves": operator_moves})
+    booking = desk.book(desk.at(9))
+    written(desk)
+    told = letters(desk)
+    with desk.database.transaction() as tx:
+        facts.report_move(tx, event_of(desk), Period(desk.at(0, 3), desk.at(0, 3 + days)), now=desk.now)
+    desk.work()
+    assert [review["detail"]["why"] for review in open_moves(desk)] == ["all_day"]
+    assert (desk.seen(booking).starts_at, desk.seen(booking).revision) == (desk.at(9), 0)
+    assert letters(desk) == told
+    dragged(desk, desk.at(9))
+    assert open_moves(desk) == [], "and back"

@@ -198,22 +198,6 @@ def test_a_move_that_does_not_fit_asks_a_human_once_and_changes_nothing(desk: De
     assert (desk.seen(booking).starts_at, desk.seen(booking).revision) == (desk.at(9), 0)
 
 
-@pytest.mark.parametrize("days", [1, 2])
-@pytest.mark.parametrize("operator_moves", ["follow", "propose"])
-def test_dropped_onto_a_whole_day_it_has_no_time_that_anybody_could_be_told(
-    sqlite: Database, operator_moves: str, days: int
-) -> None:
-    desk = Desk(sqlite).open(talk={"operator_moves": operator_moves})
-    booking = desk.book(desk.at(9))
-    desk.work()
-    letters = len(desk.messages(SendMail))
-    event = event_of(desk, booking)
-    desk.say(RemoteMove(event.id, event.slot_id, event.version, desk.at(0, 3), desk.at(0, 3 + days)))
-    assert asked(desk) == [("move", "all_day")]
-    assert (desk.seen(booking).starts_at, desk.seen(booking).revision) == (desk.at(9), 0)
-    assert len(desk.messages(SendMail)) == letters
-
-
 def test_a_move_away_from_an_older_wish_is_nobodys_business(desk: Desk) -> None:
     booking = desk.book(desk.at(9))
     stale = moved(event_of(desk, booking), desk.at(11))

@@ -145,10 +145,15 @@ def test_an_operators_move_must_lead_ahead_and_into_free_time() -> None:
     def period(start: float, end: float) -> Period:
         return Period(NOW + timedelta(hours=start), NOW + timedelta(hours=end))
 
-    assert operator_move_fits(NOW, period(1, 2), all_clear=True) == ""
-    assert operator_move_fits(NOW, period(1, 2), all_clear=False) == "overlap"
-    assert operator_move_fits(NOW, period(0, 1), all_clear=True) == "past"
-    assert operator_move_fits(NOW, period(1, 1), all_clear=True) == "past"
+    def why(start: float, end: float, *, lasted: float = 1, all_clear: bool = True) -> str:
+        return operator_move_fits(NOW, period(start, end), lasted=timedelta(hours=lasted), all_clear=all_clear)
+
+    assert why(1, 2) == ""
+    assert why(1, 2, all_clear=False) == "overlap"
+    assert why(0, 1) == "past"
+    assert why(1, 1) == "past"
+    assert [why(9, 9 + hours) for hours in (8, 22.5, 23, 24, 25, 48)] == ["", "", *["all_day"] * 4]
+    assert why(9, 9 + 24, lasted=24) == ""
 
 
 # --- wishes -------------------------------------------------------------------------------------------------------
