@@ -25,14 +25,16 @@ HOST = "127.0.0.1"
 
 
 def serve_embedded(settings: Settings, *, host: str, port: int, demo: bool = False) -> None:
-    """Everything in one process, until a signal ends it. The database is migrated first."""
+    """Everything in one process, until a signal ends it. The database is migrated first. Raises OSError where nothing can
+    listen there."""
+    door = _taken(host, port)
     world = open_world(settings)
     try:
         migrate(world.database, now=world.clock())
         embedded = Embedded(world)
         embedded.start()
         try:
-            _run(world, host, port, demo)
+            _run(world, door, demo)
         finally:
             embedded.stop()
     finally:
@@ -40,12 +42,13 @@ def serve_embedded(settings: Settings, *, host: str, port: int, demo: bool = Fal
 
 
 def serve_api(settings: Settings, *, host: str, port: int) -> None:
-    """The doors alone; workers and relay run elsewhere and are woken through PostgreSQL, or sweep."""
+    """The doors alone; workers and relay run elsewhere and are woken through PostgreSQL, or sweep. Raises as `serve_embedded`."""
+    door = _taken(host, port)
     world = open_world(settings)
     notifier = Notifier(world.database)
     notifier.start()
     try:
-        _run(world, host, port, demo=False)
+        _run(world, door, demo=False)
     finally:
         notifier.stop()
         world.close()
@@ -75,12 +78,22 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _run(world: World, host: str, port: int, demo: bool) -> None:
+def _taken(host: str, port: int) -> socket.socket:
+    """The address, before anything else is begun: a service that nobody can reach must not work in the background."""
+    door = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind((host, port))
+    except OSError as error:
+        door.close()
+        raise OSError(f"can't listen on port {port} of {host}: {error.strerror}") from error
+    return door
+
+
+def _run(world: World, door: socket.socket, demo: bool) -> None:
     site = Site(world.settings, world.database, world.terms, world.vault, world.accounts, world.clock, demo)
     config = uvicorn.Config(
         create_app(site),
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         forwarded_allow_ips=world.settings.trusted_proxies,
@@ -91,7 +104,7 @@ def _run(world: World, host: str, port: int, demo: bool) -> None:
     if threading.current_thread() is threading.main_thread():
         # uvicorn sends a signal on once it has stopped; SIGTERM would then end us before the rest is closed.
         signal.signal(signal.SIGTERM, _leave)
-    uvicorn.Server(config).run()
+    uvicorn.Server(config).run(sockets=[door])
     observe.log.info(Event.SERVICE_STOPPED, part="api")
 
 

@@ -16,7 +16,10 @@ app = typer.Typer()
 
 HERE = "127.0.0.1"
 Host = Annotated[str, typer.Option(help="address to listen on")]
-Port = Annotated[int, typer.Option(envvar="PORT", help="port to listen on; that of BASE_URL if left out")]
+Port = Annotated[
+    int, typer.Option(envvar="PORT", min=0, max=65535, help="port to listen on; that of BASE_URL if left out")
+]
+DemoPort = Annotated[int, typer.Option(envvar="PORT", min=1, max=65535, help="port to listen on")]
 
 
 @app.command()
@@ -64,7 +67,7 @@ def migrate() -> None:
 
 @app.command()
 def demo(
-    port: Port = 8000, reset: Annotated[bool, typer.Option("--reset", help="forget the demo's world first")] = False
+    port: DemoPort = 8000, reset: Annotated[bool, typer.Option("--reset", help="forget the demo's world first")] = False
 ) -> None:
     """A seeded world to try everything in, until Ctrl-C. Example: slotledger demo --port 8123"""
     from api.demo import run_demo  # what only the demo needs is loaded only for it

@@ -21,16 +21,7 @@ def test_a_service_closes_everything_when_told_to_end(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SLOTLEDGER_")},
-        "SLOTLEDGER_DATABASE_URL": f"sqlite:///{tmp_path}/books.db",
-        "SLOTLEDGER_MAIL_URL": f"file:{tmp_path}/mail",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-    }
-    guard_children(environment)
-    command = [sys.executable, "-c", "from api.cli import main; main()", "serve", "--port", str(port)]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    process = _service(tmp_path, "serve", "--port", str(port))
     try:
         _wait_for(port, process)
         process.send_signal(signal.SIGTERM)
@@ -38,6 +29,30 @@ def test_a_service_closes_everything_when_told_to_end(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("verb", ["serve", "api"])
+def test_a_service_whose_port_is_taken_says_so_in_one_line_and_begins_nothing(tmp_path: Path, verb: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert _service(tmp_path, verb, "--port", str(port)).wait(60) == 1
+    told = (tmp_path / "log").read_text()
+    assert told.strip() == f"slotledger: can't listen on port {port} of 127.0.0.1: Address already in use"
+    assert not (tmp_path / "books.db").exists()
+
+
+def _service(folder: Path, *verb: str) -> subprocess.Popen[bytes]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SLOTLEDGER_")},
+        "SLOTLEDGER_DATABASE_URL": f"sqlite:///{folder}/books.db",
+        "SLOTLEDGER_MAIL_URL": f"file:{folder}/mail",
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+    }
+    guard_children(environment)
+    command = [sys.executable, "-c", "from api.cli import main; main()", *verb]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
