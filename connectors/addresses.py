@@ -38,6 +38,20 @@ def within(host: str, domain: str) -> bool:
     return host == domain or host.endswith("." + domain)
 
 
+def literal(host: str) -> Sequence[str]:
+    """The addresses of a host as far as they are known without asking anybody: of one that is an address, in any of the
+    spellings that resolvers take (``127.1``, ``2130706433``), and of ``localhost``."""
+    name = host.lower().removesuffix(".")
+    if within(name, "localhost"):
+        return ["127.0.0.1"]
+    if ":" in name:
+        return [name]
+    try:
+        return [socket.inet_ntoa(socket.inet_aton(name))]
+    except (OSError, ValueError):
+        return []
+
+
 def _address(text: str) -> IPAddress:
     """The address meant by this text: of an IPv6 one that stands for an IPv4 one (mapped, 6to4, NAT64), that one."""
     address = ipaddress.ip_address(text.partition("%")[0])

@@ -21,7 +21,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from connectors.addresses import CLOCK, GuardedBackend, Resolve, resolve, within
+from connectors.addresses import CLOCK, GuardedBackend, Resolve, check, literal, resolve, within
 from connectors.errors import AddressRefused, BadAnswer, Unreachable
 
 Auth = httpx.Auth
@@ -96,6 +96,7 @@ def callable_url(url: str, *, allow_private: bool) -> httpx.URL:
         raise AddressRefused("only https addresses can be called")
     if parsed.scheme == "http" and not allow_private:
         raise AddressRefused(f"{parsed.host} must be called by https")
+    check(parsed.host, literal(parsed.host), public=True, private=allow_private)
     return parsed.copy_with(userinfo=b"", fragment=None)
 
 

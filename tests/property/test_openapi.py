@@ -77,7 +77,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ROOT}/connections/links"): {"operator": "anna", "provider": "caldav"},
     ("PATCH", f"{ROOT}/connections/{{connection_id}}"): {"voice": "service"},
     ("PATCH", f"{ROOT}/calendars/{{calendar_id}}"): {"busy": True, "all_day_blocks": False},
-    ("POST", f"{ROOT}/webhooks"): {"url": "https://127.0.0.1/y", "operator": "anna", "events": ["booking.booked"]},
+    ("POST", f"{ROOT}/webhooks"): {"url": "https://hooks.example/y", "operator": "anna", "events": ["booking.booked"]},
     ("PATCH", f"{ROOT}/webhooks/{{webhook_id}}"): {"description": "x"},
     ("POST", f"{ROOT}/webhooks/{{webhook_id}}/rotate"): {"overlap_hours": 1},
     ("POST", f"{ROOT}/webhooks/{{webhook_id}}/resume"): {"after": 0},
@@ -163,7 +163,7 @@ def seeded(doors: Doors) -> Seed:
         }
         tx.execute(sa.insert(Calendar).values(calendar))
         reviews.ask(tx, "overlap", "x", now=desk.now, operator_id=desk.operator_id, detail={"why": "x"})
-    made = {"url": "https://127.0.0.1/x", "operator": "anna"}
+    made = {"url": "https://hooks.example/x", "operator": "anna"}
     assert doors.admin("POST", "/webhooks", json=made).status_code == 201
     assert doors.admin("POST", "/pauses", json={"scope": "operator:anna", "automations": ["remind"]}).status_code == 201
     ben = {"slug": "ben", "name": "Ben", "email": "ben@practice.example", "timezone": "UTC"}
@@ -226,6 +226,10 @@ def test_every_answer_is_as_it_is_written_down(world: World, method: str, path: 
         headers=headers,
         **({"body": BODIES[method, path], "media_type": "application/json"} if (method, path) in BODIES else {}),
     )
+    for key in ("", "sl_wrong", world.seed.keys["read"], world.seed.keys["operator:ben"]) if headers else ():
+        right.headers = {"Authorization": f"Bearer {key}"} if key else {}
+        right.validate_response(sent(world.doors, right), checks=CHECKS)  # what is refused is written down as well
+    right.headers = headers
     answer = sent(world.doors, right)
     assert answer.status_code in EXPECTED.get((method, path), {200, 201, 202, 204}), answer.text
     right.validate_response(answer, checks=CHECKS)

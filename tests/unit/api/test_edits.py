@@ -276,3 +276,25 @@ def test_a_link_lets_the_operator_connect_without_telling_us_the_password(doors:
     assert (unknown.status_code, unknown.json()["code"]) == (409, "not_possible")
     voice = {"operator": "anna", "provider": "caldav", "voice": "provider"}
     assert doors.admin("POST", "/connections/links", json=voice).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "https://x.localhost./",
+        "https://10.0.0.1/x",
+        "https://[::1]/",
+        "https://[fe80::1%25eth0]/",
+        "https://169.254.169.254/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "http://hooks.example/",
+    ],
+)
+def test_an_address_of_our_own_network_is_refused_when_it_is_given(doors: Doors, url: str) -> None:
+    for refused in (
+        doors.admin("POST", "/webhooks", json={"url": url}), doors.admin("PATCH", "/webhooks/1", json={"url": url}),
+    ):  # fmt: skip
+        assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "address_refused")
