@@ -104,11 +104,11 @@ def _is_paused(tx: Tx, offering: Offering, now: datetime) -> bool:
 
 
 def _windows(offering: Offering, spans: Iterable[Period]) -> Iterator[Period]:
-    """The starts that may have become free by what happened in these spans."""
+    """The starts that may have become free by what happened in these spans: what would end as one begins wasn't closed by it."""
     rules = offering.rules
     longest = max(rules.lengths, default=rules.duration)
     for span in spans:
-        yield rules.touched(span).widened(longest + rules.buffer_after, rules.buffer_before)
+        yield rules.touched(span).widened(longest + rules.buffer_after - _INSTANT, rules.buffer_before)
 
 
 def _serve_line(

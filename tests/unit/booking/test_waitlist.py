@@ -294,6 +294,16 @@ def test_time_freed_by_one_service_goes_to_whoever_waits_for_any(database: Datab
     assert status(desk, *tokens) == ["promoted"] * 4
 
 
+def test_what_was_open_all_along_is_not_freed_by_what_ends_beside_it(desk: Desk) -> None:
+    booking = desk.book(desk.at(9, 1))
+    place = desk.join("imre", {"from": "2027-01-12", "to": "2027-01-12"})
+    assert desk.at(8, 1) in desk.starts()
+    desk.cancel(booking)
+    with desk.database.reading() as tx:
+        promoted = commands.id_of(tx, desk.place(place)["booking"])
+    assert desk.seen(promoted).starts_at == desk.at(9, 1)
+
+
 def test_a_start_that_needed_time_before_it_is_freed_as_well(database: Database) -> None:
     desk = Desk(database).open(talk={}, careful={"buffer_before_minutes": 30})
     talk = desk.book(desk.at(9))
