@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chromium import needs_chromium, open_chromium
+from tests.support.chromium import faults, needs_chromium, open_chromium
 from tests.support.service import Practice, practice, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), needs_chromium]
@@ -69,6 +69,57 @@ def test_a_visitor_books_moves_and_cancels(anna: Practice, tab: object, request:
     tab.get_by_role("button", name="Cancel my appointment").click()  # type: ignore[attr-defined]
     tab.get_by_text("Your appointment is cancelled.").wait_for()  # type: ignore[attr-defined]
     wait_until(lambda: [m.method for m in anna.service.mails(f"{who}@example.org")] == ["REQUEST", "REQUEST", "CANCEL"])
+
+
+def test_a_new_appointment_tells_by_itself_when_it_is_in_the_calendar(anna: Practice, chromium: object) -> None:
+    """And when its mail is on the way: nobody has to open the page again."""
+    page = chromium.new_page(viewport={"width": 400, "height": 800})  # type: ignore[attr-defined]
+    page.goto(f"{anna.service.url}/en/anna/consultation?tz=Europe/Berlin")
+    page.locator("a.choice:not(.full)").nth(3).click()
+    page.get_by_label("Your name").fill("Livia")
+    page.get_by_label("Your mail address").fill("livia@example.org")
+    page.get_by_role("button", name="Book this time").press("Enter")
+    page.wait_for_url(re.compile(r"/en/b/"))
+    page.get_by_text("The invitation goes to livia@example.org.").wait_for()
+    page.get_by_text("It is in the calendar of").wait_for()
+    page.get_by_text("Mail handed over").first.wait_for()
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_axe_finds_nothing_on_a_clients_own_pages(anna: Practice, chromium: object, language: str, scheme: str) -> None:
+    context = chromium.new_context(  # type: ignore[attr-defined]
+        viewport={"width": 400, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page, address = context.new_page(), f"{anna.service.url}/{language}/anna/consultation?tz=America/New_York"
+    found = {}
+    for name, path in (("month", ""), ("range", "&wait=any"), ("nothing", "&month=2030-01")):
+        page.goto(address + path)
+        found[name] = faults(page)
+    page.goto(address)
+    page.locator("a.choice:not(.full)").last.click()
+    form = page.url
+    page.locator("#name").fill("Mia")
+    page.locator("#email").fill(f"mia-{language}-{scheme}@example.org")
+    page.locator("form.card button.main").press("Enter")
+    page.wait_for_url(re.compile(f"/{language}/b/"))
+    for each in page.locator("details").all():
+        each.locator("summary").click()
+    found["booking"] = faults(page)
+    page.goto(form)
+    found["taken"] = faults(page)
+    page.goto(f"{address}&wait=any")
+    page.locator("#to").fill(page.locator("#from").input_value())
+    page.locator("#name").fill("Nora")
+    page.locator("#email").fill(f"nora-{language}-{scheme}@example.org")
+    page.locator("form.card button.main").press("Enter")
+    page.wait_for_url(re.compile(f"/{language}/w/"))
+    found["line"] = faults(page)
+    page.goto(f"{anna.service.url}/{language}/w/none")
+    found["nowhere"] = faults(page)
+    context.close()
+    assert not any(found.values()), found
 
 
 def test_a_visitor_books_inside_somebody_elses_site(anna: Practice, chromium: object, tmp_path: Path) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import axe_core_python
 import pytest
 
-from tests.support.chromium import needs_chromium, open_chromium
+from tests.support.chromium import faults, needs_chromium, open_chromium
 from tests.support.service import Practice, practice
 
-AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 PASSWORD = "a good long password"
 PAGES = ("", "line", "reviews", "pauses", "connections", "account")
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), needs_chromium]
@@ -42,15 +39,6 @@ def sign_in(tab: Any, address: str, who: str) -> None:
     tab.get_by_label("Password", exact=True).fill(PASSWORD)
     tab.get_by_label("Password", exact=True).press("Enter")
     tab.get_by_role("heading", name="Today").wait_for()
-
-
-def faults(tab: Any) -> list[str]:
-    """What axe finds on the page, one line each."""
-    tab.evaluate(AXE)
-    found = tab.evaluate(
-        "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-    )
-    return [f"{v['id']}: {n['html'][:160]}" for v in found["violations"] for n in v["nodes"]]
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["javascript", "no-javascript"])

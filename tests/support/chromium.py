@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,3 +28,13 @@ def open_chromium(*more: str) -> Iterator[Any]:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *more])
         yield browser
         browser.close()
+
+
+def faults(tab: Any) -> list[str]:
+    """What axe finds on the page, one line each."""
+    axe = Path(pytest.importorskip("axe_core_python").__file__).parent / "axe.min.js"
+    tab.evaluate(axe.read_text(encoding="utf-8"))
+    found = tab.evaluate(
+        "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+    )
+    return [f"{v['id']}: {n['html'][:160]}" for v in found["violations"] for n in v["nodes"]]
