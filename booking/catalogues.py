@@ -40,6 +40,8 @@ _PLURALS = {
     "it": (2, "(n != 1)"),
     "ar": (6, "(n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5)"),
 }
+_BEFORE_MARK = {"fr": re.compile(r"(?<=\S) (?=[:;?!»])|(?<=«) ")}
+"""Blanks that a language writes at its marks of punctuation, and that must not break the line."""
 _PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]")
 
 
@@ -115,7 +117,21 @@ def update() -> None:
             stored = read(language)
             stored.update(found, no_fuzzy_matching=True, update_header_comment=False)
             stored.obsolete.clear()
+            _keep_together(stored, language)
             _write(po_path(language), stored)
+
+
+def _keep_together(stored: Catalog, language: str) -> None:
+    """Blanks before marks as they have to be, whatever was typed."""
+    blank = _BEFORE_MARK.get(language)
+    if blank is None:
+        return
+    for message in stored:
+        forms = message.string
+        if isinstance(forms, str):
+            message.string = blank.sub("\u00a0", forms)
+        else:
+            message.string = tuple(blank.sub("\u00a0", form) for form in forms)
 
 
 def _write(path: Path, catalogue: Catalog) -> None:

@@ -279,7 +279,7 @@ def _reminder(say: ClientLetter) -> Body:
     return say.compose(
         gettext("Reminder: %(service)s, %(when)s", service=say.service, when=say.brief()),
         gettext("Your booking is coming up"),
-        gettext("You can't come? Please cancel, so that somebody else can have the place.")
+        gettext("You can’t come? Please cancel, so that somebody else can have the place.")
         if matter.changeable
         else "",
         actions=(() if matter.attendance_confirmed else confirm) + say.change(),

@@ -51,6 +51,21 @@ def test_updating_twice_changes_nothing(locales: Path) -> None:
     assert set(first) == {"messages.pot", "de.po", "ar.po"}
 
 
+def test_no_mark_is_torn_off_its_word_in_french(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogues, "LANGUAGES", ("en", "fr"))
+    monkeypatch.setattr(catalogues, "po_path", lambda language: tmp_path / f"{language}.po")
+    monkeypatch.setattr(catalogues, "TEMPLATE", tmp_path / "messages.pot")
+    monkeypatch.setattr(catalogues, "gathered", lambda: texts("Where?", ("one: %(num)s", "many: %(num)s")))
+    plural = (
+        'msgid "one: %(num)s"\nmsgid_plural "many: %(num)s"\nmsgstr[0] "un : %(num)s"\nmsgstr[1] "« ceux » : %(num)s"'
+    )
+    (tmp_path / "fr.po").write_text(f'msgid "Where?"\nmsgstr "Où ? Là, à 9:00"\n\n{plural}', encoding="utf-8")
+    catalogues.update()
+    stored = catalogues.read("fr")
+    assert stored["Where?"].string == "Où\u00a0? Là, à 9:00"
+    assert stored["one: %(num)s"].string == ("un\u00a0: %(num)s", "«\u00a0ceux\u00a0»\u00a0: %(num)s")
+
+
 def test_what_is_missing_fails(locales: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert catalogues.main() == 1
     assert "de: missing: 'Your booking is confirmed'" in capsys.readouterr().err
