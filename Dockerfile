@@ -14,4 +14,4 @@ USER slotledger
 # The books, the key and the mails of a service on its own; with PostgreSQL nothing is kept here.
 VOLUME /app/var
 EXPOSE 8000
-CMD ["slotledger", "serve", "--host", "0.0.0.0"]
+CMD ["slotledger", "serve", "--host", "0.0.0.0", "--port", "8000"]

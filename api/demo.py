@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -31,6 +32,9 @@ from workers.world import World
 POLL_SECONDS = 3
 WORLD = 2
 """Grows when the seeded world changes so that an older one can't go on; it is made afresh then."""
+
+ENV = "settings.env"
+"""In the demo's folder: what the other verbs need to know to work on its world."""
 
 
 def run_demo(var: Path, *, port: int, reset: bool) -> None:
@@ -74,19 +78,17 @@ def run_demo(var: Path, *, port: int, reset: bool) -> None:
 
 def _settings(home: Path, port: int, servers: Servers) -> Settings:
     """The demo's own; what the environment says is for real services and isn't read here."""
-    base = f"http://{HOST}:{port}"
-    return load(
-        {
-            "SLOTLEDGER_DATABASE_URL": f"sqlite:///{home}/slotledger.db",
-            "SLOTLEDGER_MAIL_URL": f"file:{home}/mail",
-            "SLOTLEDGER_BASE_URL": base,
-            "SLOTLEDGER_ALLOW_PRIVATE_NETWORKS": "true",
-            "SLOTLEDGER_POLL_SECONDS": str(POLL_SECONDS),
-            "SLOTLEDGER_FORM_SECONDS": "0",
-            **servers.settings,
-        },
-        env_file=None,
-    )
+    given = {
+        "SLOTLEDGER_DATABASE_URL": f"sqlite:///{home}/slotledger.db",
+        "SLOTLEDGER_MAIL_URL": f"file:{home}/mail",
+        "SLOTLEDGER_BASE_URL": f"http://{HOST}:{port}",
+        "SLOTLEDGER_ALLOW_PRIVATE_NETWORKS": "true",
+        "SLOTLEDGER_POLL_SECONDS": str(POLL_SECONDS),
+        "SLOTLEDGER_FORM_SECONDS": "0",
+        **servers.settings,
+    }
+    _write_secretly(home / ENV, "\n".join(f"{name}={value}" for name, value in given.items()))
+    return load(given, env_file=None)
 
 
 def _seed(world: World, servers: Servers) -> None:
@@ -171,6 +173,8 @@ def _tell(console: Console, settings: Settings, servers: Servers, people: Mappin
     for who, password in people.items():
         say(f"    {who:6}    {address_of(who)}   password {password}")
     say(f"  admin API   {settings.base_url}/api/docs   token {token}")
+    verbs = Path(settings.database_url.removeprefix("sqlite:///")).with_name(ENV)
+    say(f"  any verb    env $(cat {verbs}) {sys.argv[0]} doctor")
     say("  the operators' own calendars, to play them:")
     for slug, urls in servers.urls.items():
         say(

@@ -100,6 +100,14 @@ def demo(folder: Path, port: int) -> Iterator[Demo]:
             process.wait()
 
 
+def verb(folder: Path, *arguments: str) -> Any:
+    """What a verb of the command line answers on the demo's world."""
+    settings = dict(line.split("=", 1) for line in (folder / "var" / "demo" / "settings.env").read_text().splitlines())
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SLOTLEDGER_")} | settings
+    done = subprocess.run([SLOTLEDGER, *arguments], cwd=folder, env=environment, capture_output=True, check=True)
+    return json.loads(done.stdout)
+
+
 def _ready(port: int) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
@@ -155,6 +163,7 @@ def test_three_operators_at_three_providers_and_a_second_run(tmp_path: Path) -> 
             assert second.about["admin_token"] == first.about["admin_token"]
             wait_until(lambda: {c["push"] for c in second.calendars() if c["provider"] == "google"} == {"open"})
             assert {c["last_error"] for c in second.calendars()} == {""}
+            assert verb(tmp_path, "doctor", "--json") == []  # reads all three providers
             second.control("google", "delete", calendar=calendar, event=events["First session: Kata"])
             wait_until(lambda: second.booking(kept["token"])["status"] == "cancelled", seconds=20)
             assert second.book("anna", second.starts("anna")[4], "otto")
