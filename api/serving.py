@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+from dataclasses import replace
 from types import FrameType
 from urllib.parse import urlsplit
 
@@ -52,6 +53,12 @@ def serve_api(settings: Settings, *, host: str, port: int) -> None:
     finally:
         notifier.stop()
         world.close()
+
+
+def linked(settings: Settings, port: int) -> Settings:
+    """With links that lead to where we listen, where nobody said what the public address is. port: 0 where none was given."""
+    follows = port and "base_url" not in settings.origin
+    return replace(settings, base_url=f"http://{HOST}:{port}") if follows else settings
 
 
 def port_of(settings: Settings) -> int:

@@ -24,10 +24,13 @@ DemoPort = Annotated[int, typer.Option(envvar="PORT", min=1, max=65535, help="po
 
 @app.command()
 def serve(host: Host = HERE, port: Port = 0) -> None:
-    """Everything in one process: doors, workers, relay, ticker. Example: slotledger serve --port 8000"""
+    """Everything in one process: doors, workers, relay, ticker. Example: slotledger serve --port 8000
+
+    With another port and no BASE_URL, links lead to this machine at that port.
+    """
     from api import serving  # the doors are heavy: only who opens them loads them
 
-    settings = read_settings()
+    settings = serving.linked(read_settings(), port)
     serving.serve_embedded(settings, host=host, port=port or serving.port_of(settings))
 
 

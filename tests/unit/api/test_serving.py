@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from api import serving
+from ledger.settings import load
 from tests.support.guard.sitecustomize import guard_children
 
 
@@ -40,6 +43,22 @@ def test_a_service_whose_port_is_taken_says_so_in_one_line_and_begins_nothing(tm
     told = (tmp_path / "log").read_text()
     assert told.strip() == f"slotledger: can't listen on port {port} of 127.0.0.1: Address already in use"
     assert not (tmp_path / "books.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "port", "base_url"),
+    [
+        ({}, 8123, "http://127.0.0.1:8123"),
+        ({}, 0, "http://127.0.0.1:8000"),
+        ({"SLOTLEDGER_BASE_URL": "https://book.example.org"}, 8123, "https://book.example.org"),
+        ({"SLOTLEDGER_BASE_URL": "http://127.0.0.1:8000"}, 8123, "http://127.0.0.1:8000"),
+    ],
+)
+def test_links_lead_to_the_port_unless_the_public_address_is_said(
+    tmp_path: Path, given: dict[str, str], port: int, base_url: str
+) -> None:
+    settings = serving.linked(load(given, env_file=None, var=tmp_path), port)
+    assert (settings.base_url, serving.port_of(settings)) == (base_url, urlsplit(base_url).port or 8000)
 
 
 def _service(folder: Path, *verb: str) -> subprocess.Popen[bytes]:
