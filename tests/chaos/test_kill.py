@@ -28,13 +28,23 @@ ALWAYS = (
     "commit before | chaos_loop._book",
     "commit after | chaos_loop._book",
     "commit after | chaos_loop._join",
+    "commit before | chaos_loop._move",
+    "commit after | chaos_loop._move",
+    "commit before | chaos_loop._cancel",
+    "commit after | chaos_loop._cancel",
     "commit before | actors._attempt RemoteCancellation",
     "commit after | actors._attempt RemoteCancellation",
+    "commit before | actors._attempt RemoteMove",
+    "commit after | actors._attempt RemoteMove",
     "commit after | mail._prepared SendMail",
     "commit before | mail.send_mail SendMail",
     "commit before | pull._write PullCalendar",
     "calendar.create before",
     "calendar.create after",
+    "calendar.update before",
+    "calendar.update after",
+    "calendar.delete before",
+    "calendar.delete after",
     "mail.send before",
     "mail.send after",
 )
@@ -93,12 +103,17 @@ def same_end(made: Loop, undisturbed: dict[str, Any]) -> None:
 
 def test_undisturbed_it_ends_as_it_should(undisturbed: tuple[dict[str, Any], dict[str, int]]) -> None:
     state, counts = undisturbed
-    assert state["bookings"] == [("kata@example.org", "cancelled", 1), ("vera@example.org", "confirmed", 0)]
+    assert state["bookings"] == [
+        ("kata@example.org", "cancelled", 1), ("nina@example.org", "cancelled", 1), ("vera@example.org", "confirmed", 2),
+    ]  # fmt: skip
     assert state["line"] == [("vera@example.org", "promoted")]
     assert len(state["calendar"]) == 1
     assert "Vera" in state["calendar"][0][0]
     assert [m[1] for m in state["mails"] if m[0] == "kata@example.org"] == ["CANCEL", "REQUEST"]
-    assert [m[1] for m in state["mails"] if m[0] == "vera@example.org"] == ["", "REQUEST"]
+    assert [m[1:] for m in state["mails"] if m[0] == "vera@example.org"] == [
+        ("", ""), ("REQUEST", "0"), ("REQUEST", "1"), ("REQUEST", "2"),
+    ]  # fmt: skip
+    assert [m[1] for m in state["mails"] if m[0] == "nina@example.org"] == ["CANCEL", "REQUEST"]
     assert (state["sent"], state["bytes kept"], state["reviews"]) == (True, [], [])
     assert not set(ALWAYS) - set(counts)
 

@@ -1,4 +1,5 @@
-"""The loop that is killed: a booking, somebody waiting for the same place, the operator's deletion, the promotion.
+"""The loop that is killed: a booking, somebody waiting for the same place, the operator's deletion, the promotion; who was
+promoted moves, and is moved by the operator; somebody else books and cancels.
 
 On a real Radicale and a real SMTP server, which outlive the killed process. Its end state is compared as a value.
 """
@@ -24,11 +25,12 @@ from connectors.emulators.mailbox import SmtpCatcher
 from connectors.emulators.radicale import RunningServer
 from connectors.protocol import Credentials
 from ledger import clock, outbox, reviews
-from ledger.db import Database
+from ledger.db import Database, Tx
 from ledger.messages import PullCalendar
 from ledger.settings import Settings
 from ledger.tables import Calendar, Delivery, OutboxMessage, Seat, Slot, SlotEvent, TimelineEntry
 from tests.support.databases import migrated
+from tests.support.foreign import with_times
 from tests.support.kill import Orders, wait_quiet, watched_world
 from tests.support.servers import OtherClient
 from workers.actors import run_message
@@ -49,6 +51,7 @@ SPEC = {
     "cancellation_grace_seconds": 0,
     "hours": {day: ["09:00-17:00"] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")},
 }
+HOUR = timedelta(hours=1)
 LEASE = timedelta(seconds=2)
 """Short, so that what a dead process held is taken over soon."""
 
@@ -188,9 +191,14 @@ def go_through_the_doors(world: World, made_start: datetime, progress: Path, boo
         ("join", lambda: _join(world, made_start)),
         ("delete", lambda: _delete(world, bookings, progress.with_name("victim"))),
         ("pull", lambda: _pull(world)),
+        ("move", lambda: _move(world, made_start + HOUR)),
+        ("drag", lambda: _drag(bookings, made_start + 2 * HOUR)),
+        ("pull again", lambda: _pull(world)),
+        ("book again", lambda: _book(world, made_start + 3 * HOUR, "nina")),
+        ("cancel", lambda: _cancel(world, "nina")),
     ]
     for name, door in doors:
-        answered = progress.read_text().split() if progress.exists() else []
+        answered = progress.read_text().splitlines() if progress.exists() else []
         if name not in answered:
             door()
             with progress.open("a") as file:
@@ -202,11 +210,11 @@ def _person(who: str) -> dict[str, str]:
     return {"name": who.title(), "email": f"{who}@example.org", "timezone": "Europe/Berlin", "language": "en"}
 
 
-def _book(world: World, start: datetime) -> None:
+def _book(world: World, start: datetime, who: str = "kata") -> None:
     with world.database.transaction() as tx:
         commands.book(
-            tx, world.terms, "anna", "consultation", {"start": start, "client": _person("kata")}, now=clock.now(),
-            cause="api", idempotency_key="once",
+            tx, world.terms, "anna", "consultation", {"start": start, "client": _person(who)}, now=clock.now(),
+            cause="api", idempotency_key=f"{who}'s only one",
         )  # fmt: skip
 
 
@@ -224,6 +232,26 @@ def _delete(world: World, bookings: OtherClient, victim: Path) -> None:
         victim.write_text(name)
     if bookings.get(victim.read_text()) is not None:
         bookings.delete(victim.read_text())
+
+
+def _move(world: World, start: datetime) -> None:
+    with world.database.transaction() as tx:
+        booking_id = _booking_of(tx, "vera")
+        commands.reschedule(tx, world.terms, booking_id, start, by="client", now=clock.now(), cause="api")
+
+
+def _drag(bookings: OtherClient, start: datetime) -> None:
+    (name,) = bookings.names()
+    bookings.put(name, with_times(bookings.get(name) or b"", start, start + timedelta(minutes=50)))
+
+
+def _cancel(world: World, who: str) -> None:
+    with world.database.transaction() as tx:
+        commands.cancel(tx, world.terms, _booking_of(tx, who), by="client", now=clock.now(), cause="api")
+
+
+def _booking_of(tx: Tx, who: str) -> str:
+    return str(tx.execute(sa.select(Booking.id).where(Booking.client_email == _person(who)["email"])).scalar_one())
 
 
 def _pull(world: World) -> None:
