@@ -95,6 +95,9 @@ mails_total = Counter(
     registry=registry,
 )
 leading = Gauge("slotledger_leading", "1 where this process leads the ticker.", registry=registry)
+mailbox_open = Gauge(
+    "slotledger_mailbox_open", "1 where this process reads the mailbox for clients' answers.", registry=registry
+)
 pulls_total = Counter("slotledger_pulls_total", "Calendar pulls.", ("provider", "outcome"), registry=registry)
 pull_seconds = Histogram(
     "slotledger_pull_seconds", "How long a pull took.", ("provider",), buckets=_SECONDS, registry=registry

@@ -18,7 +18,7 @@ from connectors.ical.contentline import one_line
 from connectors.ical.scheduling import method_of
 from connectors.mail.imip_incoming import Incoming, Kind
 from connectors.model import PartStat
-from ledger import outbox
+from ledger import outbox, reviews
 from ledger.db import Tx, insert_ignoring
 from ledger.messages import (
     ClientCounter,
@@ -34,6 +34,7 @@ from ledger.tables import InboundMail, MailboxCursor
 LONGEST = 255
 """Characters of a UID, a tag or an address; what is longer isn't ours and doesn't match anyway."""
 LONGEST_WORDS = 1000
+_REVIEW = "mailbox"
 KEEP_MAIL = timedelta(days=90)
 """How long a mail is known by its digest; a mailbox that hands an older one over again meets an answer that is known."""
 
@@ -129,6 +130,17 @@ def keep_cursor(tx: Tx, mailbox: str, cursor: str, *, now: datetime) -> None:
     values = {"cursor": cursor, "updated_at": now}
     if not insert_ignoring(tx, MailboxCursor, {"mailbox": mailbox, **values}, unique=["mailbox"]):
         tx.execute(sa.update(MailboxCursor).where(MailboxCursor.mailbox == mailbox).values(**values))
+
+
+def mailbox_lost(tx: Tx, words: str, *, now: datetime) -> None:
+    """Nobody hears clients' answers: one review for those who run the service, while it lasts. words: what went wrong."""
+    detail = {"reply": _clean(words)[:LONGEST_WORDS]}
+    reviews.ask(tx, "mailbox", _REVIEW, now=now, operator_id=0, detail=detail)
+
+
+def mailbox_found(tx: Tx, *, now: datetime) -> None:
+    """It is read again."""
+    reviews.settle(tx, _REVIEW, by="the mailbox is read again", now=now)
 
 
 def forget_mail(tx: Tx, now: datetime) -> int:

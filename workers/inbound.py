@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from booking.replies import scope_of_fact
-from connectors.errors import ConnectorError
+from connectors.errors import ConnectorError, NeedsReconnect
 from connectors.mail.imip_incoming import Incoming, Kind, parse_incoming
 from connectors.mail.mailbox import Inbound, IncomingMail, open_inbound
 from ledger import observe
@@ -20,6 +21,8 @@ from workers.world import World
 
 LOOK_EVERY = 1.0
 """Seconds between two looks whether we still lead."""
+LOST_AFTER = timedelta(minutes=15)
+"""A mailbox that can't be read for so long is a review; one that refuses the login is at once."""
 AGAIN_AFTER = 5.0
 """Seconds before a mailbox that couldn't be opened at all is tried again; lost ones reconnect by themselves."""
 
@@ -40,6 +43,7 @@ class InboundMailbox:
             raise BadSettings(f"SLOTLEDGER_INBOUND_MAIL_URL can't be used: {error}") from None
         self._leadership = leadership or mailbox_lock(world.database)
         self._stopping = threading.Event()
+        self._lost_at: datetime | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -115,12 +119,26 @@ class InboundMailbox:
             with self._world.database.reading() as tx:
                 cursor = replies.cursor_of(tx, self._mailbox)
             inbound.run(self.take, ended, cursor, self._on_state)
+        except ConnectorError as error:  # it can't be opened at all
+            self._on_state(error)
+            ended.wait(AGAIN_AFTER)
         except Exception as error:
             observe.log.error(Event.MAILBOX_LOST, error=type(error).__name__)
             ended.wait(AGAIN_AFTER)
+        finally:
+            observe.mailbox_open.set(0)
 
     def _on_state(self, error: ConnectorError | None) -> None:
+        now = self._world.clock()
         if error is None:
+            self._lost_at = None
             observe.log.info(Event.MAILBOX_OPENED)
         else:
+            self._lost_at = self._lost_at or now
             observe.log.warning(Event.MAILBOX_LOST, error=type(error).__name__, code=error.code)
+        observe.mailbox_open.set(error is None)
+        with self._world.database.transaction() as tx:
+            if error is None:
+                replies.mailbox_found(tx, now=now)
+            elif isinstance(error, NeedsReconnect) or (self._lost_at and now - self._lost_at >= LOST_AFTER):
+                replies.mailbox_lost(tx, str(error), now=now)

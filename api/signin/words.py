@@ -18,6 +18,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "late_decline": marked("A client declined after the time for it"),
         "failed_address": marked("A mail address does not take our mail"),
         "unsent_mail": marked("The mail server does not take our mail"),
+        "mailbox": marked("The mailbox for clients’ answers can’t be read"),
         "reconnect": marked("A calendar account must be connected again"),
         "channel_silent": marked(
             "A calendar has stopped telling us about changes; it is read every few minutes instead"
@@ -82,6 +83,18 @@ _WORDS: dict[str, dict[str, str]] = {
         "stale": marked("could not be read lately"),
         "reconnect": marked("must be connected again"),
         "disabled": marked("switched off"),
+    },
+    "cause": {
+        "page": marked("on the booking page"),
+        "client_link": marked("by the client's link"),
+        "api": marked("by a program"),
+        "calendar_reply": marked("by an answer from the client's calendar"),
+        "operator_calendar": marked("in the operator's calendar"),
+        "operator moved the event": marked("in the operator's calendar"),
+        "operator deleted the event": marked("in the operator's calendar"),
+        "due": marked("when its time had come"),
+        "time": marked("when its time had come"),
+        "unconfirmed": marked("as nobody had confirmed it"),
     },
     "role": {
         "busy": marked("blocks time"),

@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
 from connectors.emulators.radicale import free_port
+from connectors.errors import Unreachable
 from connectors.mail.mailbox import IncomingMail
-from ledger import outbox
+from ledger import observe, outbox, reviews
 from ledger.db import Database
 from ledger.settings import BadSettings
 from ledger.tables import InboundMail
@@ -134,6 +137,39 @@ def test_a_port_that_is_taken_is_tried_again(sqlite: Database, tmp_path: Path) -
         with reading_as_leader(other):
             time.sleep(0.3)
         eventually(lambda: delivered(port, load("gmail_accepted")))
+
+
+def asked(database: Database) -> list[tuple[str, str]]:
+    with database.reading() as tx:
+        return [(row["kind"], row["detail"]["reply"]) for row in reviews.listing(tx)]
+
+
+def test_who_runs_it_is_asked_while_the_login_is_refused(database: Database, tmp_path: Path) -> None:
+    with ImapServer() as server:
+        of = world(database, tmp_path, server.url)
+        server.folder.password = "changed"
+        with reading(of):
+            eventually(lambda: asked(database) == [("mailbox", "the mailbox refuses the login")])
+            assert observe.mailbox_open._value.get() == 0
+            server.folder.password = "secret"
+            eventually(lambda: asked(database) == [])
+            assert observe.mailbox_open._value.get() == 1
+    with database.reading() as tx:
+        (settled,) = reviews.listing(tx, state="approved")
+    assert (settled["operator_id"], settled["booking_id"]) == (0, None)
+
+
+def test_a_server_that_is_away_for_a_moment_is_no_matter(sqlite: Database, tmp_path: Path, now: datetime) -> None:
+    clock = SimpleNamespace(now=now)
+    of = replace(world(sqlite, tmp_path, "lmtp://127.0.0.1:8024"), clock=lambda: clock.now)
+    mailbox = InboundMailbox(of)
+    for minutes, expected in ((0, 0), (14, 0), (1, 1), (5, 1)):
+        clock.now += timedelta(minutes=minutes)
+        mailbox._on_state(Unreachable("no connection"))
+        assert len(asked(sqlite)) == expected
+    mailbox._on_state(None)
+    mailbox._on_state(Unreachable("no connection"))
+    assert asked(sqlite) == []
 
 
 @contextmanager
