@@ -30,7 +30,7 @@ from sync.errors import Disabled, NotFound
 from sync.facts import ask_for_look, report_deleted, report_move, wait
 from sync.merge import Verdict, judge, seen_as
 from sync.stored import calendar_of
-from sync.suspicion import BULK_WINDOW, may_cancel, second_look_at, too_many_gone
+from sync.suspicion import BULK_WINDOW, may_cancel, may_not_show_yet, second_look_at, too_many_gone
 
 WIDE = (timedelta(days=400), timedelta(days=1200))
 """Around now: where an operator may have dragged an event to."""
@@ -67,9 +67,12 @@ def look_for_event(accounts: Accounts, leased: Leased, *, clock: Callable[[], da
         with accounts.database.transaction() as tx:
             outbox.settle(tx, leased, now=clock())
         return
+    unsure = False
     try:
         with accounts.open(calendar.connection_id) as connector:
             answer = _ask(connector, row, calendar, together, clock())
+            if answer.found is None and row.missing_since is None:  # nobody said that it is gone
+                unsure = may_not_show_yet(connector.provider, row.confirmed_at, clock())
     except (NotFound, Disabled) as error:
         raise wait(str(error), leased, clock()) from error
     except ConnectorError as error:
@@ -80,6 +83,8 @@ def look_for_event(accounts: Accounts, leased: Leased, *, clock: Callable[[], da
             # Nobody needs to look at a question: it is asked again until it is answered, or the event begins.
             raise wait(f"{error.code}: {error.detail}", leased, now) from error
         raise
+    if unsure:
+        raise wait("it was written a moment ago, and may not show yet", leased, clock())
     _write(accounts, leased, row, calendar, answer, clock())
 
 

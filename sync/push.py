@@ -30,6 +30,7 @@ from sync.facts import patient, report_missing, report_move, wait
 from sync.looks import WIDE
 from sync.merge import OwnEvent, seen_as
 from sync.stored import calendar_of, quirks_of
+from sync.suspicion import may_not_show_yet
 from sync.sweep import ask_for_sweep
 
 _UNKNOWN_OUTCOME = (Unreachable, ServerFault, BadAnswer)
@@ -86,6 +87,9 @@ def push_event(accounts: Accounts, leased: Leased, *, clock: Callable[[], dateti
             act = _put if plan.row.wanted else _remove
             result = act(connector, plan, clock())
             unsure = plan.row.state == "sent" and not plan.own.href and isinstance(connector, Sweeping)
+            early = isinstance(result, _Missing) and may_not_show_yet(
+                connector.provider, plan.row.confirmed_at, clock()
+            )
     except (NotFound, Disabled) as error:
         _note_failure(accounts, plan, None, clock())
         raise wait(str(error), leased, clock()) from error
@@ -93,6 +97,9 @@ def push_event(accounts: Accounts, leased: Leased, *, clock: Callable[[], dateti
         _note_failure(accounts, plan, error, clock())
         raise patient(error, leased, clock()) from error
     now = clock()
+    if early:
+        _note_failure(accounts, plan, None, now)
+        raise wait("the event was written a moment ago, and may not show yet", leased, now)
     with accounts.database.transaction() as tx:
         _write(tx, plan, result, now)
         if unsure:

@@ -19,11 +19,19 @@ from connectors.errors import (
     Unreachable,
 )
 from connectors.model import Calendar as RemoteCalendar
+from connectors.model import Period
+from connectors.protocol import Credentials
+from ledger import clock, entries
 from ledger.db import Database
+from ledger.entries import Words
 from ledger.messages import LookForEvent, RemoteCancellation, RemoteMove
 from ledger.tables import Calendar, OutboxMessage
-from sync.accounts import ask_for_due_pulls
+from sync.accounts import Accounts, ask_for_due_pulls
+from tests.support.microsoft import CLIENT_ID
 from tests.support.practices import Practice, at
+from tests.support.provider_accounts import Account, account_at
+
+HOUR = timedelta(hours=1)
 
 
 class Desk:
@@ -354,6 +362,55 @@ def test_an_outdated_look_does_nothing(sqlite: Database) -> None:
     practice.work()
     assert desk.server.calls == []
     assert desk.cancelled() == []
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_was_just_made_may_not_show_yet(sqlite: Database, changed: bool) -> None:
+    """Graph's reads lag (PROVIDERS B4.8, M-10); without a grace nothing else would save the booking."""
+    with account_at("microsoft") as account:
+        practice, work = at_microsoft(sqlite, account)
+        account.control.set_switch("lag_seconds", 20.0)
+        account.control.set_switch("lag_on_get", True)
+        start = practice.now.replace(minute=0, second=0, microsecond=0) + timedelta(days=3)
+        slot = practice.book(start, grace=0)
+        practice.work()
+        if changed:
+            with sqlite.transaction() as tx:
+                entries.wish(
+                    tx, slot_id=slot, operator_id=practice.operator, service_id=1, period=Period(start, start + HOUR),
+                    words=Words("Another title"), grace_seconds=0, domain="slotledger.test", now=practice.now,
+                )  # fmt: skip
+        for seconds in (1, 2, 5, 9, 20, 60, 120):
+            practice.pull(work)
+            account.control.advance(seconds)
+            practice.later(seconds=seconds)
+            assert practice.facts() == []
+        event = practice.event(slot)
+        assert (event.state, event.missing_since, event.pushed_start) == ("confirmed", None, start)
+        assert event.pushed_version == event.version
+
+
+def test_what_was_just_made_and_is_named_as_removed_is_gone(sqlite: Database) -> None:
+    with account_at("microsoft") as account:
+        practice, work = at_microsoft(sqlite, account)
+        slot = practice.book(practice.now + timedelta(days=3), grace=0)
+        practice.work()
+        account.control.delete_event(practice.event(slot).href)
+        practice.pull(work)
+        assert [type(fact) for fact in practice.facts()] == [RemoteCancellation]
+
+
+def at_microsoft(database: Database, account: Account) -> tuple[Practice, int]:
+    """A practice at the emulator, whose clock is the machine's; and its calendar for bookings."""
+    secret = str(account.control.grant(CLIENT_ID))
+    practice = Practice(database, Credentials("microsoft", username="u", secret=secret))
+    practice.accounts = Accounts(database, practice.accounts.vault, account.endpoints)
+    practice.now = clock.now()
+    practice.connect()
+    (primary,) = (row.id for row in practice.rows(Calendar) if row.primary)
+    practice.assign(primary, busy=True, bookings=True)
+    practice.work()
+    return practice, int(primary)
 
 
 def test_looks_name_the_calendars_that_are_there_now(sqlite: Database) -> None:
