@@ -142,7 +142,7 @@ def test_the_pictures_of_the_docs(chromium: Any, mails: dict[str, list[Sent]]) -
     english = mails["en"]
     for name, kinds in SHEETS.items():
         keep(f"kinds-{name}", sheet([first(english, about) for about in kinds], columns=3), width=1200)
-    told = (About.BOOKED, About.PENDING, About.COUNTER, About.CANCELLED_BY_CLIENT, About.PROMOTED)
+    told = (About.BOOKED, About.PENDING, About.COUNTER, About.CANCELLED_BY_CLIENT, About.PROMOTED, About.WORDS)
     keep("kinds-operator", sheet([first(english, about, "operator") for about in told], columns=3), width=1200)
     booked = [first(mails[language], About.BOOKED) for language in LANGUAGES if language != "en"]
     keep("languages", sheet(booked, columns=3), width=1200)
@@ -150,6 +150,7 @@ def test_the_pictures_of_the_docs(chromium: Any, mails: dict[str, list[Sent]]) -
     keep("arabic", first(mails["ar"], About.REMINDER).html)
     keep("arabic-dark-phone", first(mails["ar"], About.OFFER).html, width=360, dark=True)
     keep("phone", first(english, About.PROPOSAL).html, width=360)
+    keep("../mail", first(english, About.BOOKED).html)  # the README's
     sizes = {path.name: path.stat().st_size for path in folder.glob("*.png")}
     assert len(sizes) <= 12
     assert not {name: size for name, size in sizes.items() if size >= LARGEST}
