@@ -130,7 +130,7 @@ def _keep_together(stored: Catalog, language: str) -> None:
         forms = message.string
         if isinstance(forms, str):
             message.string = blank.sub("\u00a0", forms)
-        else:
+        elif forms:  # a text that has just come has none yet
             message.string = tuple(blank.sub("\u00a0", form) for form in forms)
 
 

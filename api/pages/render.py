@@ -101,6 +101,8 @@ def _elsewhere(request: Request, language: str) -> dict[str, str]:
     """The same page in the other languages."""
     prefix = f"/{language}/"
     path = request.url.path
+    if path in ("/", f"/{language}"):
+        return {code: f"/{code}" for code in LANGUAGES}
     if not path.startswith(prefix):
         return {}
     query = f"?{request.url.query}" if request.url.query else ""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from api.deps import Here
+from api.deps import Here, Site
 from api.pages import booking, consent, embed, line, reference, reminders, service
 from api.pages.render import STATIC, language_of, page
 from booking import errors, queries
@@ -19,16 +19,20 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 def home(request: Request, here: Here) -> Response:
     """Who can be booked here."""
+    return _home(request, here, language_of(request))
+
+
+def _home(request: Request, here: Site, language: str) -> Response:
     with here.database.reading() as tx:
         operators = queries.operators(tx)
-    return page(request, "home.html", language_of(request), operators=operators)
+    return page(request, "home.html", language, operators=operators)
 
 
 @router.get("/{operator}")
-def to_operator(request: Request, operator: str) -> Response:
-    """To the page in the reader's language."""
+def to_operator(request: Request, operator: str, here: Here) -> Response:
+    """To the page in the reader's language; a language alone is the start in it."""
     if operator in LANGUAGES:
-        return RedirectResponse("/", 303)
+        return _home(request, here, operator)
     _may_be_somebody(operator)
     return _redirect(request, f"/{operator}")
 

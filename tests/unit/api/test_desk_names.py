@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from booking import commands
 from ledger.db import Database
 from tests.support.browser import Browser, signed_in
 from tests.support.doors import Doors, open_doors
@@ -46,3 +47,15 @@ def test_a_cancelled_appointment_looks_like_one(doors: Doors, anna: Browser) -> 
 def test_new_times_are_grouped_by_day(doors: Doors, anna: Browser) -> None:
     shown = anna.get(f"/operator/bookings/{doors.desk.book(doors.desk.at(9, 1))}").text
     assert '<optgroup label="Tuesday, 12 January 2027">' in shown.replace("Tuesday 12", "Tuesday, 12")
+
+
+def test_an_operator_sees_who_did_what(doors: Doors, anna: Browser) -> None:
+    start = {"start": "2027-01-12T09:00:00+00:00", "name": "Kata", "email": "kata@example.org", "tz": "UTC"}
+    page = doors.client.post("/en/anna/talk", data=start).headers["location"]
+    doors.client.post(f"{page}/cancel")
+    with doors.desk.database.reading() as tx:
+        booking = commands.id_of(tx, page.rpartition("/")[2])
+    shown = anna.get(f"/operator/bookings/{booking}").text
+    assert "<bdi>on the booking page</bdi>" in shown
+    assert "<bdi>by the client&#39;s link</bdi>" in shown
+    assert "<bdi>by the client" not in doors.client.get(page).text

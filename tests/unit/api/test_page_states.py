@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from booking import commands, queries
+from booking.errors import DoesNotFit
 from booking.i18n import LANGUAGES
 from ledger.db import Database
 from tests.support.doors import Doors, open_doors
@@ -72,6 +73,40 @@ def test_a_cancelled_appointment_is_never_on_its_way_into_the_calendar(
     assert told in shown
     assert "on its way into" not in shown
     assert 'href="/en/anna/talk?tz=UTC"' in shown  # and where another can be had
+
+
+def test_whoever_may_not_change_it_any_more_is_told_and_may_still_say_that_they_come(sqlite: Database) -> None:
+    doors = open_doors(sqlite, talk={"cancel_until_minutes": 3 * 24 * 60})
+    page = booked(doors)
+    shown = doors.client.get(page).text
+    assert "It is too late to change this appointment here. Please get in touch with Anna." in shown
+    assert "Cancel my appointment" not in shown
+    assert "I am coming" in shown
+    assert "Thank you." in doors.client.get(doors.client.post(f"{page}/confirm-attendance").headers["location"]).text
+    doors.desk.now = doors.desk.at(9.5, 1)
+    begun = doors.client.get(page).text
+    assert "I am coming" not in begun
+    assert "too late" not in begun
+
+
+def test_a_proposed_time_that_was_taken_meanwhile_is_told_as_that(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "answer_proposal", failing(DoesNotFit("overlap")))
+    answer = doors.client.post(f"{booked(doors)}/proposal", data={"answer": "accept"})
+    assert answer.status_code == 409
+    assert "That time is no longer free; your appointment stays where it is." in answer.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_start_can_be_read_in_every_language(doors: Doors, language: str) -> None:
+    plain, own = doors.client.get("/", headers={"Accept-Language": language}), doors.client.get(f"/{language}")
+    for shown in (plain, own):
+        assert shown.status_code == 200
+        assert f'<html lang="{language}"' in shown.text
+        assert f'href="/{language}/anna/talk"' in shown.text
+        assert all(f'href="/{each}" lang="{each}"' in shown.text for each in LANGUAGES)
+    assert f'class="brand" href="/{language}"' in doors.client.get(f"/{language}/anna/talk").text
 
 
 def test_where_fewer_seats_are_left_than_asked_for_the_page_says_so(doors: Doors) -> None:

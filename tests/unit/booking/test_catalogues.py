@@ -66,6 +66,17 @@ def test_no_mark_is_torn_off_its_word_in_french(tmp_path: Path, monkeypatch: pyt
     assert stored["one: %(num)s"].string == ("un\u00a0: %(num)s", "«\u00a0ceux\u00a0»\u00a0: %(num)s")
 
 
+def test_a_new_text_is_missing_in_french_and_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalogues, "LANGUAGES", ("en", "fr"))
+    monkeypatch.setattr(catalogues, "po_path", lambda language: tmp_path / f"{language}.po")
+    monkeypatch.setattr(catalogues, "TEMPLATE", tmp_path / "messages.pot")
+    monkeypatch.setattr(catalogues, "gathered", lambda: texts("Where?", ("one: %(num)s", "many: %(num)s")))
+    assert catalogues.main() == 1
+    assert "fr: missing: 'Where?'" in capsys.readouterr().err
+
+
 def test_what_is_missing_fails(locales: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert catalogues.main() == 1
     assert "de: missing: 'Your booking is confirmed'" in capsys.readouterr().err
