@@ -61,7 +61,10 @@ def of_booking(tx: Tx, booking_id: str, *, reader: str = "client") -> list[dict[
 
 
 SETTLED = timedelta(seconds=2)
-"""Ids are given before commits; a reader who is that much behind meets none that comes late."""
+"""Ids are given before commits; a reader who is that much behind seldom meets a place that isn't filled yet."""
+PATIENCE = timedelta(minutes=1)
+"""How long such a place is waited for: longer than anybody waits for a lock. Then it is empty for good."""
+_RECENT = 2000
 
 
 def feed(
@@ -75,7 +78,7 @@ def feed(
     booking_id: str = "",
 ) -> list[dict[str, Any]]:
     """What happened to bookings, in order, from a cursor on: ``cursor, at, operator, booking_id, type, what, cause,
-    detail``. kind: of one ``type`` only; booking_id: of one booking only."""
+    detail``. kind: of one ``type`` only; booking_id: of one booking only. Nothing comes later before what was shown."""
     row = TimelineEntry
     query = _told().where(row.id > after, row.at <= now - SETTLED).order_by(row.id).limit(limit)
     if operator_id is not None:
@@ -84,7 +87,24 @@ def feed(
         query = query.where(row.what == kind.removeprefix(event_type("")))
     if booking_id:
         query = query.where(row.booking_id == booking_id)
-    return [_event(found) for found in tx.execute(query)]
+    found = tx.execute(query).all()
+    if found and found[-1].at > now - PATIENCE:
+        gap = _first_gap(tx, after, now)
+        found = [each for each in found if gap is None or each.cursor < gap]
+    return [_event(each) for each in found]
+
+
+def _first_gap(tx: Tx, after: int, now: datetime) -> int | None:
+    """The first place of the last minute that nobody has filled yet, who may still be about to."""
+    row = TimelineEntry
+    latest = sa.select(row.id, row.at).where(row.id > after).order_by(row.id.desc()).limit(_RECENT)
+    listed = list(reversed(tx.execute(latest).all()))
+    before = after if len(listed) < _RECENT else listed[0].id - 1
+    for each in listed:
+        if each.id > before + 1 and each.at > now - PATIENCE:
+            return int(before) + 1
+        before = each.id
+    return None
 
 
 def event(tx: Tx, entry_id: int) -> dict[str, Any] | None:
