@@ -181,6 +181,9 @@ def _ping_the_idle(engine: sa.Engine) -> None:
             raise sa.exc.DisconnectionError from error  # the pool opens another one
 
 
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000", "secure_delete=ON")
+
+
 def _open_sqlite(url: str, pool_size: int) -> sa.Engine:
     path = url.removeprefix("sqlite:///")
     if path in {"", ":memory:", url}:
@@ -202,7 +205,8 @@ def _open_sqlite(url: str, pool_size: int) -> sa.Engine:
         dbapi.isolation_level = None  # we say BEGIN ourselves
         cursor = dbapi.cursor()
         # FULL: what was answered with success survives a power cut, not only a crash (P2).
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        # secure_delete: who was erased isn't in the file's free pages either; not every build of SQLite does so by itself.
+        for pragma in _PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
         # Its own knows ASCII only: Ágnes@… would not be found by her address. No index is built on it.

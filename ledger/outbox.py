@@ -282,6 +282,11 @@ def retry(tx: Tx, message_id: int, *, now: datetime) -> bool:
     return changed.rowcount == 1
 
 
+def exists(tx: Tx, message_id: int) -> bool:
+    """Is there such a message, in whatever state?"""
+    return tx.execute(sa.select(OutboxMessage.id).where(OutboxMessage.id == message_id)).first() is not None
+
+
 def forget_done(tx: Tx, *, before: datetime, limit: int = 1000) -> int:
     """Delete what was done or discarded before an instant, the oldest first. Returns how many rows that were."""
     row = OutboxMessage

@@ -48,6 +48,7 @@ def retry(message_id: RowId, who: Who, act: Act) -> Response:
     """Try a waiting or parked message now."""
     who.must_be_admin()
     with act.changing("outbox.retried", f"outbox:{message_id}") as change:
+        _must_exist(change.tx, message_id)
         if not outbox.retry(change.tx, message_id, now=change.now):
             raise NotPossible("only what waits or is parked can be tried again")
     return answer({"id": message_id, "state": "waiting"})
@@ -58,6 +59,7 @@ def park(message_id: RowId, who: Who, act: Act) -> Response:
     """Take a message out of the flow."""
     who.must_be_admin()
     with act.changing("outbox.parked", f"outbox:{message_id}") as change:
+        _must_exist(change.tx, message_id)
         if not outbox.park(change.tx, message_id, why=f"parked by {who.name}", now=change.now):
             raise NotPossible("only what is still to be done can be parked")
     return answer({"id": message_id, "state": "parked"})
@@ -73,7 +75,7 @@ def events(
     booking: Text = "",
     limit: Limit = 200,
 ) -> Response:
-    """What happened to bookings, in order; ask again with the last cursor."""
+    """What happened to bookings, in order; ask again with the last cursor. A page without items has none: keep yours."""
     with here.database.reading() as tx:
         one = _operator(tx, operator) if who.operator_id is None else who.operator_id
         rows = timeline.feed(
@@ -98,6 +100,11 @@ def status(here: Here, who: Who) -> Response:
             "webhooks": {state: endpoints.count(state) for state in sorted(set(endpoints))},
         }
     return answer(body)
+
+
+def _must_exist(tx: Tx, message_id: int) -> None:
+    if not outbox.exists(tx, message_id):
+        raise NotFound("there is no such message")
 
 
 def _operator(tx: Tx, slug: str) -> int | None:

@@ -321,7 +321,11 @@ def test_the_machinery_shows_itself(doors: Doors) -> None:
     assert doors.admin("POST", f"/outbox/{rows[0]['id']}/park").json()["state"] == "parked"
     assert [r["id"] for r in doors.admin("GET", "/outbox?state=parked").json()["items"]] == [rows[0]["id"]]
     assert doors.admin("POST", f"/outbox/{rows[0]['id']}/retry").json()["state"] == "waiting"
-    assert doors.admin("POST", "/outbox/9999/park").status_code == 409
+    assert doors.admin("POST", f"/outbox/{rows[0]['id']}/park").json()["state"] == "parked"
+    assert doors.admin("POST", f"/outbox/{rows[0]['id']}/park").status_code == 409
+    assert doors.admin("POST", f"/outbox/{rows[0]['id']}/retry").json()["state"] == "waiting"
+    assert doors.admin("POST", "/outbox/9999/park").status_code == 404
+    assert doors.admin("POST", "/outbox/9999/retry").status_code == 404
     status = doors.admin("GET", "/status").json()
     assert (status["bookings"]["confirmed"], status["outbox"]["parked"], status["calendars"]["all"]) == (1, 0, 0)
     assert doors.admin("GET", "/events").json()["items"] == []

@@ -199,6 +199,20 @@ def test_an_sqlite_file_and_what_lies_beside_it_are_their_owners_alone(tmp_path:
     database.dispose()
 
 
+def test_what_was_deleted_is_not_in_the_file_any_more(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/ledger.db")
+    with database.transaction() as tx:
+        assert tx.execute(sa.text("PRAGMA secure_delete")).scalar() == 1
+        tx.execute(sa.text("CREATE TABLE a (b TEXT)"))
+        tx.execute(sa.text("INSERT INTO a VALUES ('kata@example.org')"))
+    database.dispose()
+    assert b"kata@example.org" in (tmp_path / "ledger.db").read_bytes()
+    with database.transaction() as tx:
+        tx.execute(sa.text("DELETE FROM a"))
+    database.dispose()
+    assert b"kata@example.org" not in (tmp_path / "ledger.db").read_bytes()
+
+
 def test_the_folder_of_an_sqlite_file_is_made(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/new/folder/ledger.db")
     with database.transaction() as tx:
