@@ -326,7 +326,7 @@ def _words(say: OperatorLetter) -> Body:
     gettext, matter = say.reader.gettext, say.matter
     # What they quote holds their own links, which are not the operator's to have.
     lines = [line for line in matter.words.split("\n") if matter.token not in line and say.terms.base_url not in line]
-    wrote = Fact(gettext("They write"), tuple(each for each in map(one_line, lines) if each), strong=0)
+    wrote = Fact(gettext("They write"), tuple(each for each in map(one_line, lines) if each), strong=len(lines))
     body = say.compose(
         gettext("A client has written"),
         gettext("%(client)s has answered a mail of ours. Your answer to this mail reaches them.", client=say.client),

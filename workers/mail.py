@@ -8,7 +8,7 @@ from booking import notices, reminders
 from booking.invitation import mail_for
 from booking.letters import Invite, Letter
 from booking.replies import address_failed
-from connectors.errors import ConnectorError
+from connectors.errors import ConnectorError, NeedsReconnect, Unreachable
 from connectors.ical import itip
 from connectors.ical.itip import EventStatus, Invitation, Organizer
 from connectors.mail import imip
@@ -26,6 +26,10 @@ from sync import tickets
 from sync.errors import BadLink
 from workers.world import World
 
+LONG_AWAY = 9
+"""Attempts after which a server that can't be reached is a review of those who run the service: some 15 minutes."""
+_SERVER = "mail_server"
+
 _WRITTEN = {"REQUEST": itip.request, "CANCEL": itip.cancel, "DECLINECOUNTER": itip.decline_counter}
 
 
@@ -33,7 +37,8 @@ def send_mail(world: World, leased: Leased) -> None:
     """Send the mail that a `SendMail` asks for, or settle it where there is nothing to say any more.
 
     An address that is refused for good becomes a review and is not tried again. What else is refused for good, or has
-    failed for too long, is a review too and raised: it is parked with its bytes until somebody retries it. Raises the tree of `connectors/errors.py` and `LeaseLost`.
+    failed for too long, is a review too and raised: it is parked with its bytes until somebody retries it. A server that
+    refuses our login, or is away for long, is a review of the admins while it lasts. Raises the tree of `connectors/errors.py` and `LeaseLost`.
     """
     asked = leased.message
     if not isinstance(asked, SendMail):
@@ -49,11 +54,18 @@ def send_mail(world: World, leased: Leased) -> None:
     except ConnectorError as error:
         if next_attempt(error, leased.attempt, world.clock()) is None:
             _stuck(world, leased, asked, mail, str(error))
+        elif isinstance(error, NeedsReconnect) or (isinstance(error, Unreachable) and leased.attempt >= LONG_AWAY):
+            with world.database.transaction() as tx:
+                reviews.ask(
+                    tx, "unsent_mail", _SERVER, now=world.clock(), operator_id=0, detail={"reply": str(error)[:500]}
+                )
         raise
     now = world.clock()
     with world.database.transaction() as tx:
         deliveries.handed_over(tx, mail.id, reply=receipt.reply, now=now)
         _note(tx, leased, asked, "mail_handed_over", now=now)
+        if leased.attempt > 1:
+            reviews.settle(tx, _SERVER, by="the mail server takes our mail again", now=now)
         outbox.settle(tx, leased, now=now)
     observe.mails_total.labels("handed_over").inc()
     observe.log.info(Event.MAIL_HANDED_OVER, delivery=mail.id, about=asked.about, audience=asked.audience)

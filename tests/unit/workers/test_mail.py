@@ -26,7 +26,7 @@ from ledger.messages import PullCalendar, SendMail
 from tests.support.practice import Practice
 from tests.support.worlds import states, world_of
 from workers.actors import run_message
-from workers.mail import send_mail
+from workers.mail import LONG_AWAY, send_mail
 from workers.world import World
 
 BOOKED = SendMail("b1", 0, "booked", "client")
@@ -231,6 +231,45 @@ def test_the_operators_own_bad_address_is_no_review_and_no_word_to_the_client(
         assert reviews.listing(tx) == []
     assert clerk.told("client") == []
     assert clerk.told("operator") == [("mail_refused", "booked")]
+
+
+def asked(clerk: Clerk) -> list[tuple[str, int, str]]:
+    with clerk.database.reading() as tx:
+        return [(r["kind"], r["operator_id"], r["detail"]["reply"]) for r in reviews.listing(tx)]
+
+
+def test_a_login_that_is_refused_is_told_at_once_and_put_away_when_mail_goes(
+    clerk: Clerk, catcher: SmtpCatcher
+) -> None:
+    catcher.script(Fault(Stage.MAIL, reply="535 5.7.8 Wrong password", times=2))
+    clerk.send()
+    assert asked(clerk) == [("unsent_mail", 0, "login: 535 5.7.8 Wrong password")]
+    assert clerk.shown() == "prepared"
+    clerk.again()
+    assert len(asked(clerk)) == 1
+    clerk.again()
+    assert (asked(clerk), clerk.shown(), len(catcher.messages)) == ([], "handed_over", 1)
+
+
+def test_a_server_that_is_away_is_told_of_after_a_while(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    catcher.stop()
+    clerk.send()
+    for _ in range(2, LONG_AWAY):
+        clerk.again()
+        assert asked(clerk) == []
+    clerk.again()
+    assert [kind for kind, _, _ in asked(clerk)] == ["unsent_mail"]
+    catcher.start()
+    clerk.again()
+    assert (asked(clerk), clerk.shown()) == ([], "handed_over")
+
+
+def test_one_address_that_is_busy_for_long_is_nobodys_matter(clerk: Clerk, catcher: SmtpCatcher) -> None:
+    catcher.script(Fault(Stage.RCPT, reply="452 4.2.2 Mailbox full", times=None))
+    clerk.send()
+    for _ in range(LONG_AWAY + 1):
+        clerk.again()
+    assert asked(clerk) == []
 
 
 REFUSALS = {
