@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -15,6 +14,7 @@ from api.schemas import (
     BookingIn,
     BookingOut,
     CancelIn,
+    Day,
     HoldIn,
     HoldOut,
     LineOut,
@@ -59,8 +59,8 @@ def slots(
     operator: str,
     service: str,
     here: Here,
-    first: Annotated[date, Query(alias="from", description="first day")],
-    last: Annotated[date, Query(alias="to", description="last day, at most 62 days on")],
+    first: Annotated[Day, Query(alias="from", description="first day")],
+    last: Annotated[Day, Query(alias="to", description="last day, at most 62 days on")],
     timezone: Annotated[str, Query(description="whose days; the operator's if left out")] = "",
     duration: Annotated[int | None, Query(description="minutes, of a service with several durations")] = None,
     if_none_match: Annotated[str, Header()] = "",

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from booking.rules import REACH
+
+
+def _instant(given: object) -> object:
+    # Pydantic also takes numbers, for seconds of an epoch that nobody meant.
+    if isinstance(given, datetime) or (isinstance(given, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", given)):
+        return given
+    raise PydanticCustomError("not_an_instant", "an instant like 2026-12-01T09:00:00Z is needed")
 
 
 def _in_reach(moment: datetime) -> datetime:
@@ -17,7 +25,18 @@ def _in_reach(moment: datetime) -> datetime:
     return moment
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_in_reach)]
+def _day(given: object) -> object:
+    if isinstance(given, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", given):
+        try:
+            return date.fromisoformat(given)
+        except ValueError:
+            pass  # no such day
+    raise PydanticCustomError("not_a_date", "a date like 2026-12-01 is needed")
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""``YYYY-MM-DD``."""
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_in_reach)]
 """With its zone, and near enough to be counted with."""
 Answer = str | bool | int | float | None
 

@@ -204,6 +204,8 @@ def wish_of(given: Mapping[str, Any], *, zone: str, now: datetime, horizon_days:
     """Check a wish as INTERFACE §4 gives it. Raises `Invalid`."""
     local = ZoneInfo(zone)
     if given.get("start") is not None:
+        if any(given.get(name) for name in ("from", "to", "weekdays", "between")):
+            raise Invalid([FieldError("wish.start", "either_or", "one start, or days with their hours: not both")])
         start = _instant(given["start"], "wish.start")
         if start <= now:
             raise Invalid([FieldError("wish.start", "in_the_past", "this time is over")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -136,11 +136,15 @@ def dismiss_review(review_id: Annotated[int, typer.Argument(metavar="ID")]) -> N
 
 @outboxes.command("list")
 def list_outbox(
-    state: Annotated[str, typer.Option(help="waiting, queued, running, parked, done")] = "", as_json: AsJson = False
+    state: Annotated[
+        Literal["waiting", "queued", "running", "done", "parked", "discarded"] | None,
+        typer.Option(help="what is still to be done or was parked if left out"),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Example: slotledger outbox list --state parked"""
     with open_for_verb() as world, world.database.reading() as tx:
-        rows = outbox.listing(tx, state=state)
+        rows = outbox.listing(tx, state=state or "")
     show(rows, as_json, ["id", "kind", "state", "attempts", "not_before", "last_error"])
 
 

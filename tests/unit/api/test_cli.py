@@ -40,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("fly",), 2, "No such command"),
         (("calendar", "set", "1", "--role", "nonsense"), 2, "no role"),
         (("pull",), 2, "--all"),
+        (("outbox", "list", "--state", "lost"), 2, "'parked'"),
         (("service", "add", "anna", "--file", "pyproject.toml"), 2, ""),
         (("operator", "add", "anna", "--name", "A", "--email", "a@b.example", "--timezone", "UTC"), 1, "already"),
         (("operator", "add", "ben", "--name", "B", "--email", "x", "--timezone", "Mars"), 1, "email"),

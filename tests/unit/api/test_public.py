@@ -88,6 +88,8 @@ def test_slots_with_etag_and_zone(doors: Doors) -> None:
         ("from=2027-01-12&to=2027-03-16", "to"),
         ("from=2027-01-12&to=2027-01-11", "to"),
         ("from=x&to=2027-01-12", "from"),
+        ("from=2027-01-12T00:00:00Z&to=2027-01-12", "from"),
+        ("from=2027-02-29&to=2027-03-01", "from"),
         ("to=2027-01-12", "from"),
         ("from=2027-01-12&to=2027-01-12&timezone=Mars/Olympus", "timezone"),
         ("from=2027-01-12&to=2027-01-12&timezone=../etc", "timezone"),
@@ -136,6 +138,9 @@ def test_a_hold_runs_out_or_is_given_back(doors: Doors) -> None:
     [
         ({"start": "2027-01-12T09:00:00"}, ["start"]),
         ({"start": "soon"}, ["start"]),
+        ({"start": "2027-01-12"}, ["start"]),
+        ({"start": 1799744400}, ["start"]),
+        ({"start": "1799744400"}, ["start"]),
         ({"seats": 0}, ["seats"]),
         ({"seats": 2}, ["seats"]),
         ({"client": {"name": "", "email": "x", "timezone": "Mars", "language": "tlh"}}, ["client.name", "client.email", "client.timezone", "client.language"]),

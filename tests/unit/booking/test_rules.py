@@ -180,6 +180,8 @@ def test_no_instant(start: object) -> None:
 
 def test_nobody_waits_for_yesterday() -> None:
     assert wrong(wish, start=NOW) == [("wish.start", "in_the_past")]
+    days = {"from_": "2026-12-01", "to": "2026-12-02"}
+    assert wrong(wish, start=NOW + timedelta(days=1), **days) == [("wish.start", "either_or")]
     assert wrong(wish, from_="2027-01-01", to="2027-01-10") == [("wish.to", "out_of_range")]
     assert wish(from_="2027-01-01", to="2027-01-11").last == date(2027, 1, 11)
 
