@@ -17,7 +17,7 @@ from rich.console import Console
 from api.demo_accounts import Servers, connect, relocate, start_servers
 from api.demo_world import OPERATORS, SERVICES
 from api.keys import create_token
-from api.serving import HOST, is_free, serve_embedded
+from api.serving import HOST, free_port, is_free, serve_embedded
 from booking import setup
 from ledger import observe
 from ledger.identity import users
@@ -30,6 +30,7 @@ from workers.opening import open_world
 from workers.world import World
 
 POLL_SECONDS = 3
+LMTP_PORT = 8024
 WORLD = 2
 """Grows when the seeded world changes so that an older one can't go on; it is made afresh then."""
 
@@ -81,6 +82,7 @@ def _settings(home: Path, port: int, servers: Servers) -> Settings:
     given = {
         "SLOTLEDGER_DATABASE_URL": f"sqlite:///{home}/slotledger.db",
         "SLOTLEDGER_MAIL_URL": f"file:{home}/mail",
+        "SLOTLEDGER_INBOUND_MAIL_URL": f"lmtp://{HOST}:{free_port(LMTP_PORT)}",
         "SLOTLEDGER_BASE_URL": f"http://{HOST}:{port}",
         "SLOTLEDGER_ALLOW_PRIVATE_NETWORKS": "true",
         "SLOTLEDGER_POLL_SECONDS": str(POLL_SECONDS),
@@ -133,6 +135,7 @@ def _about(
         "base_url": settings.base_url,
         "admin_token": token,
         "mailbox_url": f"{settings.base_url}/demo/mail",
+        "inbound_mail_url": settings.inbound_mail_url,
         "caldav": {
             "url": servers.caldav.url,
             "users": {
@@ -169,6 +172,7 @@ def _tell(console: Console, settings: Settings, servers: Servers, people: Mappin
         for service in SERVICES[slug]:
             say(f"  book        {settings.base_url}/{slug}/{service}")
     say(f"  the mail    {settings.base_url}/demo/mail")
+    say(f"  answers     {settings.inbound_mail_url}   takes what a client's mail program answers to an invitation")
     say(f"  sign in     {settings.base_url}/login")
     for who, password in people.items():
         say(f"    {who:6}    {address_of(who)}   password {password}")

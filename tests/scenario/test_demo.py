@@ -5,9 +5,11 @@ Covers: api.demo, api.demo_accounts.
 
 from __future__ import annotations
 
+import email
 import json
 import os
 import signal
+import smtplib
 import socket
 import subprocess
 import time
@@ -17,11 +19,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from connectors.emulators.mailclient import answer
 from connectors.emulators.radicale import free_port
+from connectors.model import PartStat
 from ledger import clock
 from tests.support.service import SLOTLEDGER, client, wait_until
 
@@ -71,6 +76,17 @@ class Demo:
     def booking(self, token: str) -> dict[str, Any]:
         """As its client sees it."""
         return dict(self.call("GET", f"/bookings/{token}"))
+
+    def decline(self, who: str) -> None:
+        """The client's calendar says no to the invitation that came by mail."""
+        mailbox = self.about["mailbox_url"]
+        listed = wait_until(lambda: [m for m in httpx.get(f"{mailbox}.json", trust_env=False).json() if who in m["to"]])
+        invitation = httpx.get(f"{mailbox}/{listed[0]['id']}.eml", trust_env=False).content
+        raw = answer(invitation, PartStat.DECLINED, at=clock.now())
+        to = str(email.message_from_bytes(raw)["To"]).strip("<>")
+        door = urlsplit(self.about["inbound_mail_url"])
+        with smtplib.LMTP(door.hostname, door.port, local_hostname="mx.example", timeout=20) as line:  # type: ignore[arg-type]
+            line.sendmail(f"{who}@example.org", [to], raw)
 
     def calendars(self) -> list[dict[str, Any]]:
         """As an admin sees them."""
@@ -154,6 +170,10 @@ def test_three_operators_at_three_providers_and_a_second_run(tmp_path: Path) -> 
             (own,) = (e["id"] for e in state["events"] if e["properties"])
             first.control("microsoft", "delete_event", event=own)
             wait_until(lambda: first.booking(yoga["token"])["status"] == "cancelled", seconds=20)
+
+            said_no = first.book("anna", first.starts("anna")[3], "mila")
+            first.decline("mila")
+            wait_until(lambda: first.booking(said_no["token"])["status"] == "cancelled", seconds=20)
 
             for provider in ("google", "microsoft"):
                 assert httpx.get(first.about[provider]["page"], trust_env=False).status_code == 200
