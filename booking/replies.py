@@ -184,7 +184,7 @@ def _wrote(tx: Tx, fact: ClientWrote, *, now: datetime, cause: str) -> None:
         line_replies.wrote(tx, fact, now=now, cause=cause)
     elif fact.verdict == "fail":
         _note(tx, row, "reply_doubted", now=now, cause=cause, why="sender_not_authentic", partstat="")
-    else:
+    elif now - row.ends_at < written.HEARD_FOR:
         _pass_on(tx, fact, row, now=now, cause=cause)
 
 

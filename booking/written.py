@@ -19,6 +19,8 @@ from ledger.tables import OutboxMessage, TimelineEntry
 MOST = 5
 EVERY = timedelta(hours=1)
 """So many mails are passed on in that time, for one booking or place in line; a mailbox that answers by itself ends there."""
+HEARD_FOR = timedelta(days=30)
+"""After an appointment; a mailbox that is read anew from its beginning may hold mails of years."""
 WHAT = "client_wrote"
 
 

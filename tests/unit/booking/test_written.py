@@ -120,6 +120,16 @@ def test_a_mailbox_that_answers_by_itself_is_not_heard_for_ever(post: Post) -> N
     assert len(told(post)) == 6
 
 
+def test_what_is_long_over_is_not_spoken_of_again(post: Post) -> None:
+    desk = post.desk
+    raw = post.letter(desk.book(desk.at(8)))
+    desk.now += timedelta(days=29)
+    post.arrives(write_back(raw, "That was good", at=desk.now))
+    desk.now += timedelta(days=2)
+    post.arrives(write_back(raw, "It was, wasn't it?", at=desk.now))
+    assert len(told(post)) == 1
+
+
 def test_nothing_of_it_stays(post: Post) -> None:
     desk = post.desk
     booking = desk.book(desk.at(8))
