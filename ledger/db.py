@@ -30,6 +30,7 @@ __all__ = [
     "UtcDateTime",
     "after_given_ids",
     "insert_ignoring",
+    "one_at_a_time",
     "open_database",
     "skip_locked",
 ]
@@ -240,6 +241,13 @@ def _ignoring(
         .on_conflict_do_nothing(index_elements=list(unique), index_where=sa.text(where) if where else None)
         .returning(sa.literal(1))  # a row count can't be trusted here: not every driver tells it for INSERT
     )
+
+
+def one_at_a_time(tx: Tx, what: str) -> None:
+    """Wait until nobody else is at this, by the same word, and keep it until the end of the transaction. Before anything
+    else is locked, so that nobody waits in a circle. SQLite has one writer anyway."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(what, 0))))
 
 
 def after_given_ids(tx: Tx, table: str) -> None:

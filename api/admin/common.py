@@ -23,7 +23,7 @@ from api.security import Who
 from api.wire import wire
 from booking.errors import FieldError, Invalid
 from ledger import audit
-from ledger.db import Tx
+from ledger.db import Tx, one_at_a_time
 
 CAUSE = "admin"
 LARGEST_PAGE = 200
@@ -137,6 +137,8 @@ class Acting:
         """A transaction that ends with the record of what was done in it. action: ``noun.past tense``."""
         now = self.site.now()
         with self.site.database.transaction() as tx:
+            # Of two who edit the same thing the second reads what the first has made of it, and If-Match is true to its word.
+            one_at_a_time(tx, target)
             change = Change(tx, now, f"{CAUSE}:{self.caller.name}", target)
             yield change
             self.record(tx, action, change)

@@ -5,13 +5,15 @@ Covers: api.admin.common, api.admin.webhooks, api.admin.calendars, api.admin.boo
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from api.admin.common import etag_of
-from ledger import reviews
+from ledger import claims, reviews
 from ledger.db import Database
 from ledger.messages import SendWebhook
 from ledger.tables import Calendar, Connection
@@ -67,6 +69,36 @@ def test_who_was_slower_is_told_so(doors: Doors, method: str, path: str, body: d
     assert doors.admin(method, path, json=body, headers_more={"If-Match": "*"}).status_code == 200
     assert doors.admin(method, path, json=body).status_code == 200
     assert doors.admin("GET", path).headers["etag"] == changed.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/operators/anna", {"name": "Anna Kis"}),
+        ("PUT", "/operators/anna/services/talk", {"active": False}),
+        ("PATCH", "/webhooks/1", {"description": "x"}),
+    ],
+)
+def test_of_two_at_once_one_is_told_so(database: Database, method: str, path: str, body: dict[str, Any]) -> None:
+    doors = open_doors(database, talk={}, group={"capacity": 3})
+    hook(doors)
+    tag, key = doors.admin("GET", path).headers["etag"], doors.token("admin")
+    told: list[int] = []
+
+    def edit(through: Doors) -> None:
+        answer = through.admin(method, path, token=key, json=body, headers_more={"If-Match": tag})
+        told.append(answer.status_code)
+
+    threads = [threading.Thread(target=edit, args=(each,)) for each in (doors, Doors(doors.desk))]
+    with database.transaction() as tx:  # both come while somebody else changes something
+        claims.lock_operator(tx, doors.desk.operator_id)
+        tx.execute(sa.update(Webhook).values(failures=0))
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+    for thread in threads:
+        thread.join(20)
+    assert sorted(told) == [200, 412]
 
 
 @pytest.mark.parametrize(
