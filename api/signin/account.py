@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import segno
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -157,9 +158,10 @@ def _done(here: Site, press: Press, did: str, token: str) -> Response:
 def _setup(
     request: Request, here: Site, visit: Visit, secret: str, context: str, *, problem: BadValue | None = None
 ) -> Response:
+    address = codes.address(secret, visit.person.email)
     return private_page(
-        request, "codes.html", visit=visit, status=422 if problem else 200, secret=secret,
-        sealed=here.vault.seal(secret, context), address=codes.address(secret, visit.person.email), problem=problem,
+        request, "codes.html", visit=visit, status=422 if problem else 200, secret=secret, address=address,
+        sealed=here.vault.seal(secret, context), picture=segno.make(address).svg_data_uri(light="#fff"), problem=problem,
     )  # fmt: skip
 
 

@@ -59,3 +59,12 @@ def test_an_operator_sees_who_did_what(doors: Doors, anna: Browser) -> None:
     assert "<bdi>on the booking page</bdi>" in shown
     assert "<bdi>by the client&#39;s link</bdi>" in shown
     assert "<bdi>by the client" not in doors.client.get(page).text
+
+
+def test_a_link_of_an_operators_mail_leads_to_signing_in_before_it_asks_for_a_key(doors: Doors) -> None:
+    booking = doors.desk.book(doors.desk.at(9, 1))
+    shown = doors.client.get(f"/operator/bookings/{booking}").text
+    assert f'<a class="button main" href="/login?next=/operator/bookings/{booking}">' in shown
+    assert shown.index("/login?next=") < shown.index('name="key"')
+    wrong = doors.client.post(f"/operator/bookings/{booking}", data={"key": "sl_nothing"}).text
+    assert "<details open>" in wrong

@@ -5,6 +5,7 @@ Covers: api.signin.routes, api.signin.visits, api.signin.pages, api.signin.accou
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
+import segno
 import sqlalchemy as sa
 
 from api.signin.visits import safe_next
@@ -408,3 +410,12 @@ def test_numbers_and_origins_beyond_all_bounds_are_refused(doors: Doors) -> None
 )  # fmt: skip
 def test_a_browser_is_called_what_people_call_it(agent: str, name: str) -> None:
     assert browser_name(agent) == name
+
+
+def test_the_key_for_codes_is_there_as_a_picture_too(doors: Doors) -> None:
+    browser = signed_in(doors, "anna", "operator:anna")
+    browser.get("/operator/account")
+    setup = html.unescape(browser.post("/operator/account/codes", password=PASSWORD).text)
+    address = re.search(r'href="(otpauth:[^"]+)"', setup)[1]  # type: ignore[index]
+    picture = re.search(r'<img class="qr" src="(data:image/svg\+xml[^"]+)" alt="[^"]+"', setup)[1]  # type: ignore[index]
+    assert picture == html.unescape(segno.make(address).svg_data_uri(light="#fff"))
