@@ -46,6 +46,7 @@ class TestGoogleOtherwise(TestGoogle):
         "delta_outside_window": False,
         "write_to_deleted": "restore",
         "move_keeps_id": True,
+        "conference_async": True,
         "uid_search_lists_stubs": False,
         "exception_touches_master": True,
         "split_ids": False,

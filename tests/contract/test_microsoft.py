@@ -51,6 +51,7 @@ class TestMicrosoftOtherwise(TestMicrosoft):
         "transaction": "same",
         "duplicate_status": 400,
         "transaction_outlives": True,
+        "if_match": False,
         "deleted_answers": 200,
         "second_delete": 403,
         "exceptions": "minimal",

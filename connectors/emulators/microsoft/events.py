@@ -209,7 +209,7 @@ class Events:
         }
 
     def _guard(self, event: StoredEvent, if_match: str) -> None:
-        if if_match and if_match != "*" and if_match != etag_of(event):
+        if self._store.switches.if_match and if_match not in ("", "*", etag_of(event)):
             message = "The change key passed in the request does not match the current change key for the item."
             raise Fault(412, "ErrorIrresolvableConflict", message)
 

@@ -11,6 +11,7 @@ class Switches:
 
     transaction: a repeated transaction id gives the ``same`` event (201), is ``refuse``d, or is ``ignore``d (M-4).
     duplicate_status, duplicate_names_event: how it is refused. transaction_outlives: is it known after deletion?
+    if_match: are PATCH and DELETE with another etag refused with 412 (M-9).
     deleted_answers: status of GET for a deleted event, 404 or 200 (M-12). second_delete: 404 or 403.
     exceptions: ``full`` or ``minimal`` in a delta (M-3). move_back: ``removed`` or ``changed`` after A → B → A (M-13).
     outside_window: changed events that were never in a delta's window come as ``removed`` or not at all (``silent``).
@@ -28,6 +29,7 @@ class Switches:
     duplicate_status: int = 409
     duplicate_names_event: bool = True
     transaction_outlives: bool = False
+    if_match: bool = True
     deleted_answers: int = 404
     second_delete: int = 404
     exceptions: str = "full"

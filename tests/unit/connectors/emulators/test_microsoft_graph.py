@@ -439,6 +439,14 @@ def test_if_match(graph: httpx.Client) -> None:
     assert graph.delete(path, headers={"If-Match": changed.json()["@odata.etag"]}).status_code == 204
 
 
+def test_if_match_may_count_for_nothing(world: MicrosoftWorld, graph: httpx.Client) -> None:
+    world.control.set_switch("if_match", False)
+    path = f"/me/events/{q(graph.post('/me/events', json=body()).json()['id'])}"
+    wrong = {"If-Match": 'W/"bm90aGluZw=="'}
+    assert graph.patch(path, json={"subject": "New"}, headers=wrong).status_code == 200
+    assert graph.delete(path, headers=wrong).status_code == 204
+
+
 @pytest.mark.parametrize("answers", [404, 200])
 @pytest.mark.parametrize("second", [404, 403])
 def test_deletion(world: MicrosoftWorld, graph: httpx.Client, answers: int, second: int) -> None:

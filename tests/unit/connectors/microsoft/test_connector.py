@@ -281,13 +281,15 @@ def test_the_native_voice(world: MicrosoftWorld, connector: MicrosoftConnector) 
     assert len(world.control.mails()) == 3
 
 
+@pytest.mark.parametrize("guarded", [True, False])
 @pytest.mark.parametrize(("position", "repeated"), [("same", "adopted"), ("refuse", "refused"), ("ignore", "ignored")])
 def test_the_selftest_tells_what_it_found(
-    world: MicrosoftWorld, connector: MicrosoftConnector, position: str, repeated: str
+    world: MicrosoftWorld, connector: MicrosoftConnector, position: str, repeated: str, guarded: bool
 ) -> None:
     world.control.set_switch("transaction", position)
+    world.control.set_switch("if_match", guarded)
     found = connector.selftest(world.calendar, write=True)
-    assert found.extra == {"transaction_id": repeated, "if_match": "honoured"}
+    assert found.extra == {"transaction_id": repeated, "if_match": "honoured" if guarded else "ignored"}
     assert (found.sync_token, found.etag_on_put) == ("trusted", True)
     assert world.control.state()["accounts"][0]["events"] == []
     world.control.clear_requests()
