@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from connectors.errors import BadAnswer, CalendarGone, ConnectorError, Gone, Permanent
+from connectors.errors import BadAnswer, CalendarGone, ConnectorError, Gone, Permanent, Refused
 from connectors.model import Attendee, PartStat, Period
 from ledger import outbox, reviews
 from ledger.backoff import NotYet
@@ -140,11 +140,11 @@ def report_tag(tx: Tx, row: Any, tagged: bool | None, *, now: datetime) -> None:
 def patient(error: ConnectorError, leased: outbox.Leased, now: datetime) -> ConnectorError | NotYet:
     """The error to let fly. One that a provider may get over by itself, though it sounds final, is tried again.
 
-    A proxy's login page or a calendar that is not shared for an hour must neither lose a write nor leave a deletion
-    unnoticed; waits grow with the age of the message.
+    A proxy's login page, a gateway's 403 or a calendar that is not shared for an hour must neither lose a write nor leave
+    a deletion unnoticed; waits grow with the age of the message.
     """
     age = now - leased.created_at
-    passing = isinstance(error, BadAnswer | CalendarGone) or (type(error) is Permanent)
+    passing = isinstance(error, BadAnswer | CalendarGone | Refused) or (type(error) is Permanent)
     if not passing or isinstance(error, Gone) or age > _PATIENCE:
         return error
     return wait(f"{error.code}: {error.detail}", leased, now)

@@ -267,6 +267,7 @@ class OperatorAndLedger(RuleBasedStateMachine):
             reviews.resolve(tx, review["id"], state="approved", by="test", now=self.practice.now)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("sync_tokens", [True, False], ids=["tokens", "listings"])
 def test_the_ledger_comes_to_equal_the_calendars(sync_tokens: bool) -> None:
     with ExitStack() as stack:

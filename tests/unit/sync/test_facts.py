@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from connectors.errors import BadAnswer, CalendarGone, ConnectorError, Gone, Refused, Throttled
+from connectors.errors import AddressRefused, BadAnswer, CalendarGone, ConnectorError, Gone, Refused, Throttled
 from connectors.model import Period
 from ledger import pauses
 from ledger.backoff import NotYet
@@ -28,7 +28,9 @@ def leased(age: timedelta) -> Leased:
         (BadAnswer(), timedelta(), True),
         (CalendarGone(), timedelta(hours=2), True),
         (BadAnswer(), timedelta(hours=16), False),
-        (Refused(), timedelta(), False),
+        (Refused(), timedelta(), True),
+        (Refused(), timedelta(hours=16), False),
+        (AddressRefused(), timedelta(), False),
         (Gone(), timedelta(), False),
         (Throttled(), timedelta(), False),
     ],

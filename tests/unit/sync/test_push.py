@@ -389,15 +389,32 @@ def test_a_call_that_was_surely_not_done_leaves_the_state_as_it_was(sqlite: Data
     assert desk.times() == [11]
 
 
-def test_a_refusal_is_parked_for_a_human(sqlite: Database) -> None:
+@pytest.mark.parametrize("call", ["create", "update", "delete"])
+def test_a_passing_refusal_loses_no_write(sqlite: Database, call: str) -> None:
+    """A gateway, a quota or a share that is back in an hour: nobody has to try it again by hand."""
+    desk = Desk(sqlite)
+    desk.server.fail_next(Refused(status=403), call, times=3)
+    slot = desk.booked()
+    if call != "create":
+        desk.practice.wish(slot, at(11))
+    if call == "delete":
+        desk.practice.unwish(slot)
+    for _ in range(4):
+        desk.practice.later(hours=1)
+    assert desk.times() == {"create": [9], "update": [11], "delete": []}[call]
+    assert not desk.practice.rows(OutboxMessage, OutboxMessage.state == "parked")
+
+
+def test_a_refusal_that_stays_is_parked_for_a_human(sqlite: Database) -> None:
     desk = Desk(sqlite)
     slot = desk.booked()
-    desk.practice.wish(slot, at(11))
-    desk.server.fail_next(Refused(status=403), "update")
-    desk.practice.work()
+    desk.practice.wish(slot, at(11) + timedelta(days=9))
+    desk.server.fail_next(Refused(status=403), "update", times=1000)
+    for _ in range(36):
+        desk.practice.later(minutes=31)
     [row] = desk.practice.rows(OutboxMessage, OutboxMessage.state == "parked")
     assert row.kind == "PushEvent"
-    desk.server.move(desk.work, desk.practice.event(slot).href, at(15), at(16))
+    desk.server.move(desk.work, desk.practice.event(slot).href, at(15) + timedelta(days=9), at(16) + timedelta(days=9))
     desk.practice.pull(desk.id)
     assert len(desk.practice.facts("RemoteMove")) == 1, "facts are recorded all the same"
 
