@@ -43,9 +43,19 @@ def address(email: str) -> str:
     return f"{local}@{domain.lower()}"
 
 
+def ascii_domain(email: str) -> str:
+    """The address with its domain in ASCII (IDNA). Raises ValueError where that can't be."""
+    local, _, domain = address(email).rpartition("@")
+    try:
+        return f"{local}@{domain if domain.isascii() else domain.encode('idna').decode('ascii')}"
+    except UnicodeError:
+        raise ValueError("not a mail address") from None
+
+
 def mailto(email: str) -> str:
-    """A ``mailto:`` URI (RFC 6068), percent-encoded no further than it must be: clients compare it literally."""
-    return "mailto:" + re.sub(r"[%?#]", lambda hit: f"%{ord(hit.group()):02X}", address(email))
+    """A ``mailto:`` URI (RFC 6068), percent-encoded no further than it must be: clients compare it literally, and with
+    the address that the mail went to, so its domain is in ASCII here as there."""
+    return "mailto:" + re.sub(r"[%?#]", lambda hit: f"%{ord(hit.group()):02X}", ascii_domain(email))
 
 
 def from_mailto(uri: str) -> str:

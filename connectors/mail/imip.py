@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from connectors.ical.contentline import mailto
+from connectors.ical.contentline import ascii_domain, mailto
 from connectors.mail.mime import (
-    ascii_domain,
     binary_part,
     header,
     mailbox,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
-from connectors.ical.contentline import address, one_line, plain_text
+from connectors.ical.contentline import ascii_domain, one_line, plain_text
 
 LINE = 76
 """Characters a written line holds at most where it can be broken (RFC 2045 §6.7, RFC 2047 §2)."""
@@ -61,15 +61,6 @@ def mailbox(email: str, name: str = "") -> list[str]:
         quoted = shown.replace("\\", "\\\\").replace('"', '\\"')
         return [f'"{quoted}"', spec]
     return [*encoded_words(shown), spec]
-
-
-def ascii_domain(email: str) -> str:
-    """The address with its domain in ASCII (IDNA). Raises ValueError where that can't be."""
-    local, _, domain = address(email).rpartition("@")
-    try:
-        return f"{local}@{domain if domain.isascii() else domain.encode('idna').decode('ascii')}"
-    except UnicodeError:
-        raise ValueError("not a mail address") from None
 
 
 def header(name: str, tokens: Sequence[str]) -> bytes:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 
 from connectors.errors import NeedsReconnect, Refused, Temporary, Unreachable
-from connectors.mail.mime import ascii_domain
+from connectors.ical.contentline import ascii_domain
 from connectors.mail.outgoing import OutcomeUnknown, Receipt, RecipientRefused
 from connectors.mail.smtp_answers import Stage, refusal
 from connectors.mail.url import MailURL

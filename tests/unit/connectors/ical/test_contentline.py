@@ -97,6 +97,7 @@ def test_what_is_no_address_is_refused(bad: str) -> None:
 def test_an_address_keeps_its_local_part_and_lowers_its_domain() -> None:
     assert address("O'Brien+x@Example.ORG") == "O'Brien+x@example.org"
     assert mailto("a%b?c@x.org") == "mailto:a%25b%3Fc@x.org"
+    assert mailto("büro@Müller.example") == "mailto:büro@xn--mller-kva.example"
     assert from_mailto("MAILTO:A%25b%3Fc@X.org") == "a%b?c@x.org"
     assert from_mailto("mailto:a@b.org?subject=x") == "a@b.org"
     assert from_mailto("urn:uuid:1") == ""

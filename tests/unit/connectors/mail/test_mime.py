@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.ical.contentline import one_line, plain_text
+from connectors.ical.contentline import ascii_domain, one_line, plain_text
 from connectors.mail.mime import (
-    ascii_domain,
     binary_part,
     content_type,
     header,
