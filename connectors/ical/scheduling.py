@@ -153,12 +153,13 @@ def _attendee(event: icalendar.Component, sender: str) -> Attendee | None:
     """Who answers: the only attendee, else the one who sent it, else the first who has answered at all."""
     found: list[Attendee] = []
     for value in _all(event, "ATTENDEE"):
-        email = from_mailto(str(value))
-        if not email:
-            continue
         parameters = _decoded(value, "params")
         if not isinstance(parameters, Mapping):
             parameters = {}
+        # CalDAV servers write a principal or a urn: there, and the address beside it (RFC 7986 §6.2).
+        email = from_mailto(str(value)) or from_mailto(str(parameters.get("EMAIL", "")))
+        if not email:
+            continue
         try:
             partstat = PartStat(str(parameters.get("PARTSTAT", PartStat.NEEDS_ACTION)).strip().upper())
         except ValueError:

@@ -52,6 +52,16 @@ def test_a_reply_without_organizer_sequence_and_time() -> None:
     assert method_of(found) is Method.REPLY
 
 
+@pytest.mark.parametrize("uri", ["urn:uuid:1b4e", "/123456/principal/", "invalid:nomail"])
+def test_the_address_may_stand_beside_another_uri(uri: str) -> None:
+    raw = message().replace(
+        b";PARTSTAT=ACCEPTED:mailto:a@b.example", f";EMAIL=A@b.example;PARTSTAT=DECLINED:{uri}".encode()
+    )
+    found = parse(raw)
+    assert isinstance(found, Reply)
+    assert (found.attendee.email, found.attendee.partstat) == ("a@b.example", PartStat.DECLINED)
+
+
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
