@@ -151,6 +151,11 @@ def _compared(
     yield from _strays(accounts, case, by_key, now)
 
 
+def _we_wrote_last(case: _Case, row: Any) -> bool:
+    """A move in the operator's app that was followed leaves the event with the SEQUENCE of that app."""
+    return case.provider in _OUR_SEQUENCE and row.confirmed_at is not None and row.confirmed_at >= row.updated_at
+
+
 def _of_wanted(connector: Connector, case: _Case, row: Any, there: Sequence[_Seen], now: datetime) -> Iterator[Finding]:
     about = f"slot {row.slot_id}"
     home = (row.calendar_id, row.href)
@@ -164,7 +169,7 @@ def _of_wanted(connector: Connector, case: _Case, row: Any, there: Sequence[_See
         detail = f"its event is at {period.start:%Y-%m-%d %H:%M}Z, the booking at {row.starts_at:%Y-%m-%d %H:%M}Z"
         plan = "put the event back to the booking's time"
         yield Finding(Kind.WRONG_TIME, case.operator, about, detail, plan, push_again(row.id, period))
-    elif case.provider in _OUR_SEQUENCE and the_one.event.sequence != row.sequence:
+    elif _we_wrote_last(case, row) and the_one.event.sequence != row.sequence:
         detail = f"its event has SEQUENCE {the_one.event.sequence}, the ledger {row.sequence}"
         yield Finding(Kind.WRONG_SEQUENCE, case.operator, about, detail, "write the event again", push_again(row.id))
     for seen in there:

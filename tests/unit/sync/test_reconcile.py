@@ -170,6 +170,18 @@ def test_a_wrong_sequence_is_written_again(bench: Bench) -> None:
     assert bench.examine() == []
 
 
+def test_an_operators_app_that_moves_an_event_and_leaves_its_sequence_is_right(bench: Bench) -> None:
+    event = bench.book(10)
+    bench.edit(event.href, r"T100000", "T130000")
+    bench.edit(event.href, r"T110000", "T140000")
+    bench.practice.now += timedelta(minutes=1)
+    bench.practice.wish(event.slot_id, at(13), there=True)
+    bench.practice.work()
+    assert bench.practice.event(event.slot_id).sequence == 1
+    assert b"SEQUENCE:0" in bench.get(event.href)
+    assert bench.examine() == []
+
+
 def test_a_second_event_is_removed(bench: Bench) -> None:
     event = bench.book()
     twin = event.href.replace(".ics", "-again.ics")
