@@ -1,4 +1,5 @@
-"""Random days in a practice (`tests.support.random_days`), with crashes, repeats and pauses: P1–P10 hold after every step.
+"""Random days in a practice (`tests.support.random_days` and `random_rules`), with crashes, repeats and pauses: P1–P10 hold
+after every step.
 
 Each promise is an invariant of its own, or stands with the rule that could break it. Seen red, one by one, with these
 changes of the product:
@@ -9,7 +10,7 @@ changes of the product:
 * P4: `replies.record` that forgets the cursor.
 * P5: `facts.report_missing` that reports a deletion instead of asking for a look.
 * P6: `complete` without `refresh_event`, without `CompleteBooking`.
-* P7: `seats_freed` that gives nothing; an offer whose seats are somebody else's.
+* P7: `seats_freed` that gives nothing; an offer whose seats are somebody else's; `put_service` that closes nothing it opens.
 * P8: `event_words` with the client as a guest though the service is the voice.
 * P9: `_declined` in replies that sets the status itself.
 * P10: `pauses.holding` that forgets one scope.
@@ -34,13 +35,13 @@ from booking.tables import Booking, Offer, Service, WaitlistEntry
 from ledger.availability import SlotState
 from ledger.messages import CompleteBooking, PushEvent, SendMail
 from ledger.tables import InboundMail, MailboxCursor, OutboxMessage, PauseItem, Seat, Slot, SlotEvent, TimelineEntry
-from tests.support.random_days import RandomDays
+from tests.support.random_rules import RandomRules
 
 ENDS = {"cancelled", "declined", "expired"}
 BEGINS = {"booked", "requested", "promoted"}
 
 
-class Promises(RandomDays):
+class Promises(RandomRules):
     """What PRODUCT promises, P1–P10, of any days."""
 
     @invariant()
@@ -168,7 +169,7 @@ class Promises(RandomDays):
         told = Counter(mail.booking_id for mail in ends)
         for row in rows:
             words = [entry.what for entry in lines if entry.booking_id == row.id]
-            moves = len([word for word in words if word in ("rescheduled", "moved")])
+            moves = len([word for word in words if word in ("rescheduled", "moved", "address_changed")])
             over = [word for word in words if word in ENDS]
             assert len([word for word in words if word in BEGINS]) == 1
             assert over == ([row.status] if row.status in ENDS else [])
@@ -209,7 +210,7 @@ class Promises(RandomDays):
         today = self.desk.now.date()
         with self.desk.database.reading() as tx:
             line = _Line(tx)
-            for service in {slug for slug, _ in line.entries}:
+            for service in {slug for slug, _ in line.entries} & line.active:
                 wanted = offering(tx, "anna", service)
                 listed = queries.slots(tx, wanted, today, today + timedelta(days=4), "UTC", now=self.desk.now)
                 open_ones = [s for s in listed.starts if s.state is SlotState.OPEN]
@@ -240,24 +241,31 @@ class _Line:
 
     def __init__(self, tx: Any) -> None:
         services: dict[int, str] = dict(tx.execute(sa.select(Service.id, Service.slug)).all())
+        self.active = set(tx.execute(sa.select(Service.slug).where(Service.active)).scalars())
         waiting = sa.select(WaitlistEntry.__table__).where(WaitlistEntry.status == "waiting")
         rows = tx.execute(waiting.order_by(WaitlistEntry.priority.desc(), WaitlistEntry.id)).all()
         self.entries = [(services[row.service_id], row) for row in rows]
-        times = sa.select(Booking.client_email, Booking.starts_at, Booking.ends_at)
-        self.live = tx.execute(times.where(Booking.status.in_(LIVE))).all()
+        self.bookings = tx.execute(sa.select(Booking.__table__)).all()
+        self.slugs = services
 
     def first_fitting(self, service: str, start: datetime, seats: int) -> str | None:
-        """Who would take that start: the first whose wish and party fit, and who isn't elsewhere at that time."""
+        """Who would take that start: the first whose wish and party fit, who isn't elsewhere at that time, and hasn't given
+        it up while they waited for any of such days."""
         end = start + timedelta(hours=1)
         for slug, entry in self.entries:
             if slug != service or entry.seats > seats:
                 continue
             day = f"{start:%Y-%m-%d}"
             wants = entry.wish_start == start if entry.wish_start else entry.first_date <= day <= entry.last_date
-            theirs = [b for b in self.live if b.client_email == entry.client_email]
-            if wants and not any(b.starts_at < end and b.ends_at > start for b in theirs):
+            theirs = [b for b in self.bookings if b.client_email == entry.client_email]
+            at_that_time = [b for b in theirs if b.starts_at < end and b.ends_at > start]
+            if wants and not any(b.status in LIVE or self._given_up(b, slug, entry) for b in at_that_time):
                 return str(entry.token)
         return None
+
+    def _given_up(self, booking: Any, slug: str, entry: Any) -> bool:
+        since = booking.status in ENDS and booking.updated_at > entry.created_at
+        return since and entry.wish_start is None and self.slugs[booking.service_id] == slug
 
 
 def _covers(pause: dict[str, Any], row: Any, seats: list[Any]) -> bool:

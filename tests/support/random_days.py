@@ -47,6 +47,9 @@ AUTOMATIONS = st.lists(st.sampled_from(pauses.AUTOMATIONS), unique=True, min_siz
 GROUP = {"capacity": 3, "waitlist": {"offer_minutes": 30, "auto_lead_minutes": 120}}
 SAYS = st.sampled_from([PartStat.DECLINED, PartStat.DECLINED, PartStat.ACCEPTED, PartStat.TENTATIVE])
 ASKS = {"confirm_attendance_hours": 30, "release_unconfirmed_hours": 24}
+SPECS: dict[str, dict[str, Any]] = {
+    "talk": ASKS, "group": GROUP, "asked": {"confirmation": "approval"}, "shifting": {"operator_moves": "propose"},
+}  # fmt: skip
 
 _bookings = precondition(lambda self: self.bookings)
 _places = precondition(lambda self: self.places)
@@ -65,9 +68,7 @@ class RandomDays(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.stack = ExitStack()
         self.desk = Desk(self.stack.enter_context(migrated("sqlite", self.folder)))
-        self.desk.open(
-            talk=ASKS, group=GROUP, asked={"confirmation": "approval"}, shifting={"operator_moves": "propose"}
-        )
+        self.desk.open(**SPECS)
         self.post = Post(self.desk)
         self.bookings: list[str] = []
         self.places: list[str] = []
@@ -226,7 +227,8 @@ class RandomDays(RuleBasedStateMachine):
     def join(self, who: str, day: int, hour: int, service: str, accept: str, span: bool, seats: int) -> None:
         """Somebody waits, for a start that is taken or for any day."""
         start = self.desk.at(hour, day)
-        if self.desk.starts(service) if span else start in self.desk.starts(service):
+        open_ones = self.attempt(self.desk.starts, service) or []
+        if open_ones if span else start in open_ones:
             return  # who could book needs no line
         days = {"from": f"{self.desk.at(0, 1):%Y-%m-%d}", "to": f"{self.desk.at(0, 2):%Y-%m-%d}"}
         place = self.attempt(self.desk.join, who, days if span else {"start": start}, service, accept, seats)
