@@ -36,10 +36,10 @@ from ledger.messages import (
     MailFact,
     SendMail,
 )
-from ledger.tables import Delivery, Review, TimelineEntry
+from ledger.tables import Delivery, Review
 
 REFRESH_EVERY = timedelta(hours=1)
-_ASKED_AGAIN = "invitation_asked_again"
+_ASKED_AGAIN, _WANTED = "invitation_asked_again", "other_time_wanted"
 _DECIDED = ("ACCEPTED", "DECLINED")
 """After these a client waits for no other time. Maybe is no end of it: Google and Outlook send one beside the wish."""
 
@@ -216,7 +216,10 @@ def _countered(tx: Tx, fact: ClientCounter, row: Any, *, now: datetime, cause: s
         tx, "counter", newest, now=now, operator_id=row.operator_id, slot_id=row.slot_id, booking_id=row.id,
         detail=detail,
     ):  # fmt: skip
-        timeline.note(tx, row.id, row.operator_id, "other_time_wanted", now=now, cause=cause, to=detail["to"])
+        often = timeline.count(tx, row.id, _WANTED, since=now - written.EVERY) >= written.MOST
+        timeline.note(tx, row.id, row.operator_id, _WANTED, now=now, cause=cause, to=detail["to"])
+        if often:
+            return  # the question is there to be seen, and it is about the newest wish
         _mail(tx, row, f"{About.COUNTER}:{fact.mail[:16]}", "operator", now=now, cause=cause)
 
 
@@ -228,11 +231,7 @@ def _refresh(tx: Tx, fact: ClientRefresh, found: _Matched, *, now: datetime, cau
     about = About.BOOKED if row.status == Status.CONFIRMED else _told_of_the_end(tx, row)
     if not about:
         return
-    entry = TimelineEntry
-    lately = sa.select(entry.id).where(
-        entry.booking_id == row.id, entry.what == _ASKED_AGAIN, entry.at > now - REFRESH_EVERY
-    )
-    if tx.execute(lately.limit(1)).first() is None:
+    if not timeline.count(tx, row.id, _ASKED_AGAIN, since=now - REFRESH_EVERY):
         _note(tx, row, _ASKED_AGAIN, now=now, cause=cause)
         # The same words and SEQUENCE, but a message of its own: its Message-ID must not be that of the first one.
         _mail(tx, row, f"{about}:{fact.mail[:16]}", "client", now=now, cause=cause)

@@ -14,7 +14,7 @@ from booking.letters import About
 from ledger import outbox, timeline
 from ledger.db import Tx
 from ledger.messages import MailFact, SendMail
-from ledger.tables import OutboxMessage, TimelineEntry
+from ledger.tables import OutboxMessage
 
 MOST = 5
 EVERY = timedelta(hours=1)
@@ -28,9 +28,7 @@ def pass_on(
     tx: Tx, fact: MailFact, about_id: str, operator_id: int, revision: int, *, scope: outbox.Scope, now: datetime, cause: str
 ) -> None:  # fmt: skip
     """Ask for the mail to the operator. about_id: the booking or ``entry:ID``; fact: as it stands in the outbox."""
-    row = TimelineEntry
-    lately = sa.select(row.id).where(row.booking_id == about_id, row.what == WHAT, row.at > now - EVERY).limit(MOST)
-    if len(tx.execute(lately).all()) >= MOST:
+    if timeline.count(tx, about_id, WHAT, since=now - EVERY) >= MOST:
         return
     timeline.note(tx, about_id, operator_id, WHAT, now=now, cause=cause, audience="operator")
     answer = tx.execute(sa.select(OutboxMessage.id).where(OutboxMessage.key == fact.key, ~OutboxMessage.merges))

@@ -49,6 +49,13 @@ def _insert() -> Any:
     return sa.insert(TimelineEntry).returning(TimelineEntry.id)
 
 
+def count(tx: Tx, booking_id: str, what: str, *, since: datetime) -> int:
+    """How often that has happened after an instant."""
+    row = TimelineEntry
+    query = sa.select(sa.func.count()).where(row.booking_id == booking_id, row.what == what, row.at > since)
+    return int(tx.execute(query).scalar_one())
+
+
 def of_booking(tx: Tx, booking_id: str, *, reader: str = "client") -> list[dict[str, Any]]:
     """What that reader may see, in order: ``at, what, cause, detail``."""
     row = TimelineEntry

@@ -391,6 +391,18 @@ def test_who_then_answers_yes_or_no_wants_no_other_time(
     assert post.reviews() == asked
 
 
+def test_who_wishes_without_end_fills_no_mailbox(post: Post) -> None:
+    desk = post.desk
+    booking = desk.book(desk.at(8))
+    raw = post.letter(booking)
+    for minutes in range(9):
+        start = desk.at(10) + timedelta(minutes=minutes)
+        desk.now += timedelta(minutes=1)
+        post.arrives(propose(raw, Period(start, start + timedelta(hours=1)), at=desk.now))
+    assert post.told(booking).count("counter") == 5
+    assert post.review()["detail"]["to"] == (desk.at(10) + timedelta(minutes=8)).isoformat()
+
+
 @pytest.mark.parametrize("change", ["moved", "cancelled", "over"])
 def test_a_wish_about_what_has_changed_is_put_away_in_silence(post: Post, change: str) -> None:
     desk = post.desk

@@ -37,6 +37,16 @@ def test_the_order_is_that_of_writing_not_of_clocks(database: Database, now: dat
         assert [line["what"] for line in timeline.of_booking(tx, "b1")] == ["first", "second"]
 
 
+def test_how_often_something_happened_lately(database: Database, now: datetime) -> None:
+    with database.transaction() as tx:
+        for minutes in (0, 1, 2):
+            timeline.note(tx, "b1", 1, "asked", now=now + timedelta(minutes=minutes))
+        timeline.note(tx, "b2", 1, "asked", now=now + timedelta(minutes=2))
+        timeline.note(tx, "b1", 1, "answered", now=now + timedelta(minutes=2))
+    with database.reading() as tx:
+        assert timeline.count(tx, "b1", "asked", since=now) == 2
+
+
 def test_an_unknown_reader_sees_nothing_by_mistake(database: Database) -> None:
     with database.reading() as tx, pytest.raises(KeyError):
         timeline.of_booking(tx, "b1", reader="stranger")
