@@ -342,7 +342,7 @@ def confirm_attendance(tx: Tx, booking_id: str, *, now: datetime, cause: str) ->
     claims.hold_still(tx, _row(tx, booking_id).operator_id)  # somebody may be taking the place of who didn't answer
     row = _row(tx, booking_id)
     if row.status not in LIVE:
-        after(row.status, Happening.MOVE)  # says why not
+        raise NotPossible(f"nobody is expected at a {row.status} booking")
     attendance.confirm(tx, row, now=now, cause=cause)
 
 

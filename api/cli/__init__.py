@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -47,4 +49,7 @@ def main() -> None:
     except OSError as error:
         fail(str(error), 1)
     except SQLAlchemyError as error:
-        fail(f"the database: {str(error).splitlines()[0]}", 1)
+        said = str(error).splitlines()[0]
+        if re.search(r"no such (table|column)|\.Undefined(Table|Column)\)", said):
+            fail("the database is not at this version yet: slotledger migrate brings it there", 1)
+        fail(f"the database: {said}", 1)

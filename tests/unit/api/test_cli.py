@@ -9,9 +9,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests.support.databases import postgres_url
 
 SLOTLEDGER = str(Path(sys.executable).parent / "slotledger")
 
@@ -32,6 +35,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = ("--name", "Anna", "--email", "anna@practice.example", "--timezone", "UTC")
     assert run(made, "operator", "add", "anna", *about).returncode == 0
     return made
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_database_without_tables_says_what_brings_them(tmp_path: Path, kind: str) -> None:
+    with ExitStack() as stack:
+        url = f"sqlite:///{tmp_path}/new.db" if kind == "sqlite" else stack.enter_context(postgres_url())
+        done = run(tmp_path, "calendar", "list", SLOTLEDGER_DATABASE_URL=url, SLOTLEDGER_SECRET_KEY="k" * 20)
+    assert (done.returncode, "slotledger migrate" in done.stderr) == (1, True), done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

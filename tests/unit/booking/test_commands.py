@@ -645,7 +645,7 @@ def test_attendance_is_confirmed_once_and_only_by_who_has_a_place(desk: Desk) ->
     assert desk.seen(booking_id).attendance_confirmed_at == desk.now - 2 * MINUTE
     assert happened(desk, booking_id) == ["booked", "attendance_confirmed"]
     desk.cancel(booking_id)
-    with desk.database.transaction() as tx, pytest.raises(NotPossible):
+    with desk.database.transaction() as tx, pytest.raises(NotPossible, match="nobody is expected"):
         commands.confirm_attendance(tx, booking_id, now=desk.now, cause="test")
 
 
