@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.chromium import faults, needs_chromium, open_chromium
+from tests.support.pictures import with_palette
 from tests.support.service import Practice, practice, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600), needs_chromium]
@@ -175,9 +177,29 @@ def test_pictures_for_the_readme(anna: Practice, chromium: object) -> None:
     folder = os.environ.get("SCREENSHOTS")
     if not folder:
         pytest.skip("SCREENSHOTS names no folder")
-    page = chromium.new_page(viewport={"width": 900, "height": 760})  # type: ignore[attr-defined]
+
+    def keep(page: Any, name: str, **options: Any) -> None:
+        (Path(folder) / f"{name}.png").write_bytes(with_palette(page, page.screenshot(**options)))
+
+    light = chromium.new_context(viewport={"width": 900, "height": 760}, bypass_csp=True)  # type: ignore[attr-defined]
+    page = light.new_page()
     page.goto(f"{anna.service.url}/en/anna/consultation?tz=Europe/Berlin")
-    page.screenshot(path=Path(folder) / "service.png")
+    keep(page, "service")
     page.locator("a.choice:not(.full)").nth(1).click()
-    page.screenshot(path=Path(folder) / "book.png")
-    page.close()
+    keep(page, "book")
+    page.get_by_label("Your name").fill("Nora Lindqvist")
+    page.get_by_label("Your mail address").fill("nora@example.org")
+    page.get_by_role("button", name="Book this time").press("Enter")
+    page.get_by_text("It is in the calendar of").wait_for()
+    page.get_by_text("Mail handed over").first.wait_for()
+    page.set_viewport_size({"width": 760, "height": 760})
+    page.locator("#reschedule summary").click()
+    keep(page, "booking", full_page=True)
+    light.close()
+    dark = chromium.new_context(  # type: ignore[attr-defined]
+        viewport={"width": 900, "height": 820}, color_scheme="dark", bypass_csp=True
+    )
+    page = dark.new_page()
+    page.goto(f"{anna.service.url}/ar/anna/consultation?tz=Europe/Berlin")
+    keep(page, "arabic-dark")
+    dark.close()
