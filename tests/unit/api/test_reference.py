@@ -27,6 +27,11 @@ def test_nothing_on_it_comes_from_elsewhere(sqlite: Database) -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
+def test_wide_tables_are_reached_by_keyboard(sqlite: Database) -> None:
+    page = open_doors(sqlite).client.get("/api/docs").text  # too large a page to ask axe at every run
+    assert 0 < page.count('class="scroll"') == page.count('class="scroll" tabindex="0"')
+
+
 def test_a_booking_is_told_field_by_field() -> None:
     path = "/api/v1/operators/{operator}/services/{service}/bookings"
     (found,) = (call for _, call in calls(description()) if (call.method, call.path) == ("POST", path))
