@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.cli import books, calendars, judgement, people, privacy, processes, upkeep
 from api.cli.common import fail
 from booking.errors import BookingError
-from connectors.errors import ConnectorError
+from connectors.errors import AddressRefused, ConnectorError
 from ledger.backup import BackupError
 from ledger.identity.errors import IdentityError
 from ledger.settings import BadSettings
@@ -44,6 +44,8 @@ def main() -> None:
         app()
     except BadSettings as error:
         fail(str(error), 2)
+    except AddressRefused as error:
+        fail(f"{error}; one in your own network needs SLOTLEDGER_ALLOW_PRIVATE_NETWORKS=true, for the service too", 1)
     except (BookingError, SyncError, ConnectorError, VaultError, BackupError, IdentityError) as error:
         fail(str(error), 1)
     except OSError as error:

@@ -58,6 +58,7 @@ def test_a_database_without_tables_says_what_brings_them(tmp_path: Path, kind: s
         (("operator", "add", "ben", "--name", "B", "--email", "x", "--timezone", "Mars"), 1, "email"),
         (("pull", "--calendar", "9"), 1, "no such calendar"),
         (("connect", "ics", "nobody", "--url", "https://example.org/x.ics"), 1, "no operator"),
+        (("connect", "ics", "anna", "--url", "http://127.0.0.1:9/x.ics"), 1, "ALLOW_PRIVATE_NETWORKS=true"),
         (("outbox", "retry", "99"), 1, "tried again"),
         (("resume", "99"), 1, "no such pause"),
         (("reviews", "approve", "99"), 1, "no such thing"),
