@@ -18,6 +18,7 @@ from connectors.model import Attendee, Entry, Event, Period, Quirks, Written
 from connectors.model import Calendar as RemoteCalendar
 from connectors.protocol import Connector, Sweeping
 from ledger import outbox
+from ledger.claims import after_operators
 from ledger.db import Tx
 from ledger.entries import anew, deployment_id
 from ledger.messages import PushEvent
@@ -115,7 +116,10 @@ def _begin(tx: Tx, leased: Leased, now: datetime) -> _Plan | None:
     """Read the newest wish and mark a write as sent. None if there is nothing to do. Raises `NotYet` while it is missing."""
     message = leased.message
     assert isinstance(message, PushEvent)
-    row = tx.execute(sa.select(SlotEvent.__table__).where(SlotEvent.id == message.slot_event_id)).one_or_none()
+    # Locked: it must not be given to another calendar between this look and the mark.
+    after_operators(tx, "slot event")
+    query = sa.select(SlotEvent.__table__).where(SlotEvent.id == message.slot_event_id)
+    row = tx.execute(query.with_for_update(key_share=True)).one_or_none()
     if row is None or row.calendar_id is None or row.state == "gone" or row.pushed_version >= row.version:
         return None
     if not row.wanted and row.state == "planned" and not row.href:

@@ -73,6 +73,8 @@ def change(tx: Tx, calendar_id: int, wanted: Mapping[str, bool], *, quirks: Quir
         values["due_at"] = now
     if values:
         tx.execute(sa.update(Calendar).where(Calendar.id == calendar_id).values(**values))
+    if changed.get("bookings") is False:
+        _leave_unsent(tx, calendar_id)
     if changed.get("bookings"):
         _take_homeless(tx, calendar_id, row.operator_id, now)
     if has_role and changed:
@@ -86,6 +88,13 @@ FORGOTTEN: Mapping[str, Any] = {"token_kind": "", "token_value": "", "pulled_at"
 def ask_for_pull(tx: Tx, calendar_id: int, operator_id: int, *, now: datetime) -> None:
     """Have a calendar pulled at once."""
     outbox.append(tx, PullCalendar(calendar_id), now=now, scope=outbox.Scope(operator_id=operator_id))
+
+
+def _leave_unsent(tx: Tx, calendar_id: int) -> None:
+    """Events that never came into this calendar, perhaps because it is gone, wait for the next one that takes bookings."""
+    event = SlotEvent
+    unsent = sa.and_(event.wanted, event.state == "planned", event.href == "")
+    tx.execute(sa.update(event).where(event.calendar_id == calendar_id, unsent).values(calendar_id=None))
 
 
 def _take_homeless(tx: Tx, calendar_id: int, operator_id: int, now: datetime) -> None:

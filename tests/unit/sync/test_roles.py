@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from ledger.db import Database
 from ledger.tables import OutboxMessage, RemoteEvent
 from sync.roles import change
@@ -71,3 +73,27 @@ def test_our_events_stay_known_without_a_role(sqlite: Database) -> None:
     desk.practice.assign(desk.id, bookings=False)
     [row] = desk.practice.rows(RemoteEvent)
     assert row.slot_event_id == desk.practice.event(slot).id
+
+
+def test_what_never_came_into_a_calendar_goes_into_the_next_one(database: Database) -> None:
+    desk = Desk(database, bookings=True)
+    practice = desk.practice
+    written = practice.book(at(14) + timedelta(days=9))
+    practice.work()
+    other = practice.server.add_calendar("other")
+    ids = practice.connect()
+    practice.server.remove_calendar(desk.work)
+    waiting = practice.book(at(15) + timedelta(days=9))
+    practice.work()
+    assert practice.event(waiting).state == "planned"
+    practice.assign(desk.id, bookings=False)
+    practice.later(minutes=10)
+    practice.assign(ids["other"], bookings=True)
+    practice.work()
+    assert len(practice.server.hrefs(other)) == 1
+    event = practice.event(waiting)
+    assert (event.state, event.calendar_id, event.pushed_version) == ("confirmed", ids["other"], event.version)
+    assert practice.event(written).calendar_id == desk.id, "nobody knows what became of this one"
+    practice.later(hours=2)
+    assert len(practice.server.hrefs(other)) == 1
+    assert not practice.rows(OutboxMessage, OutboxMessage.kind == "PushEvent", OutboxMessage.state != "done")
