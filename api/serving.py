@@ -23,6 +23,9 @@ from workers.opening import open_world
 from workers.world import World
 
 HOST = "127.0.0.1"
+KEPT_OPEN = 75
+"""Seconds that an idle connection is kept: longer than proxies keep theirs to us (nginx 60), or they would send a booking
+into one that is just being closed, and their client gets a 502."""
 
 
 def serve_embedded(settings: Settings, *, host: str, port: int, demo: bool = False) -> None:
@@ -106,6 +109,7 @@ def _run(world: World, door: socket.socket, demo: bool) -> None:
         forwarded_allow_ips=world.settings.trusted_proxies,
         lifespan="off",
         timeout_graceful_shutdown=2,
+        timeout_keep_alive=KEPT_OPEN,
     )
     observe.log.info(Event.SERVICE_STARTED, part="api")
     if threading.current_thread() is threading.main_thread():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -29,6 +30,31 @@ def test_a_service_closes_everything_when_told_to_end(tmp_path: Path) -> None:
         _wait_for(port, process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.timeout(120)
+def test_an_idle_connection_outlives_those_of_a_proxy(tmp_path: Path) -> None:
+    """As of a proxy that sends the next visitor through it some seconds later."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = _service(tmp_path, "serve", "--port", str(port))
+    try:
+        _wait_for(port, process)
+        kept = http.client.HTTPConnection("127.0.0.1", port)
+        kept.connect()
+        end = kept.sock
+        for idle in (7, 0):
+            kept.request("GET", "/livez")
+            answer = kept.getresponse()
+            assert (answer.status, answer.read() != b"", kept.sock) == (200, True, end)
+            time.sleep(idle)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, "it doesn't wait for who keeps a connection"
+        kept.close()
     finally:
         process.kill()
         process.wait()
