@@ -5,18 +5,22 @@ Covers: api.pages.service, api.pages.booking, api.pages.line, api.pages.routes, 
 
 from __future__ import annotations
 
+import ast
 import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from api.pages.words import day_name, happening, month_name, plain_date, weekday_name, weekdays, wish_limits
+from booking import attendance, replies
 from booking.i18n import LANGUAGES
 from booking.tables import Booking
 from ledger.db import Database
 from tests.support.doors import Doors, open_doors
 
+ROOT = Path(__file__).parents[3]
 START = "2027-01-12T09:00:00+00:00"
 
 
@@ -150,13 +154,23 @@ def test_words_of_days_and_states(doors: Doors) -> None:
     assert happening("something_new", "hu") == "something new"
 
 
+def test_whatever_is_noted_has_a_name() -> None:
+    noted = {replies._ASKED_AGAIN, attendance.ASKED}
+    for file in (f for room in ("booking", "workers") for f in (ROOT / room).glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("timeline.note", "_note"):
+                noted |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+    assert {"mail_refused", "reply_doubted", "erased"} <= noted
+    assert [what for what in sorted(noted) if happening(what, "hu") == what.replace("_", " ")] == []
+
+
 def test_words_in_another_language_say_so(sqlite: Database) -> None:
     client = open_doors(sqlite, talk={"texts": {"de": {"title": "Gespräch"}}}).client
     note = "in another language"
     own, theirs = client.get("/de/anna/talk").text, client.get("/fr/anna/talk").text
     assert '<h1 lang="de"><bdi>Gespräch' in own
     assert '<h1 lang="en">' in theirs
-    assert "dans une autre langue : English" in theirs
+    assert "dans une autre langue\u00a0: English" in theirs
     assert note not in client.get("/en/anna/talk").text
     assert "Sprache: English" not in own
 
