@@ -32,6 +32,7 @@ from ledger.db import Tx
 
 router = APIRouter(prefix="/api/v1", tags=["public"])
 CAUSE = "api"
+TAGGED: dict[str, Any] = {"ETag": {"description": "for `If-None-Match`", "schema": {"type": "string"}}}
 Service = "/operators/{operator}/services/{service}"
 
 
@@ -52,7 +53,11 @@ def service_facts(operator: str, service: str, here: Here) -> Response:
 @router.get(
     Service + "/slots",
     response_model=SlotsOut,
-    responses={304: {"description": "Not modified"}, **documented(404, 422)},
+    responses={
+        200: {"headers": TAGGED},
+        304: {"description": "Not modified", "headers": TAGGED},
+        **documented(404, 422),
+    },
 )
 def slots(
     request: Request,
