@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import freshness, history, line, reminders
+from booking import freshness, history, line, overlaps, reminders
 from booking.catalogue import Offering
 from booking.errors import HoldExpired, SlotTaken
 from booking.invitation import About, event_words
@@ -93,6 +93,8 @@ def complete(tx: Tx, terms: Terms, wish: Completion, *, now: datetime) -> Comple
     for old in freed:
         if old.slot_id != slot_id:
             refresh_event(tx, terms, wish.offering, old.slot_id, now=now, cause=wish.cause)
+    if wish.booking is not None:
+        overlaps.look(tx, row.operator_id, now=now)
     _ask_for_the_rest(tx, wish, row, now)
     return Completed(row.id, slot_id, freed)
 
@@ -117,6 +119,7 @@ def refresh_event(
     if times is None:
         for each in (slot_id, *mates.values()):
             entries.unwish(tx, each, now=now, cause=cause)
+        overlaps.look(tx, offering.operator_id, now=now)
         return
     for operator_id, each in {times.operator_id: slot_id, **mates}.items():
         entries.wish(

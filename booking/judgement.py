@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import capacity, commands, openings, turns, waitlist
+from booking import capacity, commands, openings, overlaps, turns, waitlist
 from booking.catalogue import offering_by_id, offering_of, offering_waited_for
 from booking.errors import NotFound, NotPossible
 from booking.tables import Booking, WaitlistEntry
@@ -60,6 +60,7 @@ def open_freed_time(tx: Tx, operator_id: int, *, now: datetime, cause: str) -> N
     claims.lock_operator(tx, operator_id)
     capacity.adjust(tx, operator_id, now=now, cause=cause)
     openings.look(tx, operator_id, now=now)
+    overlaps.look(tx, operator_id, now=now)
     turns.forgo(tx, operator_id, now=now)
 
 

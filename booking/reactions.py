@@ -18,6 +18,7 @@ from booking import (
     judgement,
     missed,
     openings,
+    overlaps,
     privacy,
     reminders,
     replies,
@@ -234,6 +235,7 @@ def _(message: TimeFreed, tx: Tx, terms: Terms, now: datetime, cause: str) -> No
     cause = cause or "operator_calendar"
     capacity.adjust(tx, message.operator_id, now=now, cause=cause, closed=True)  # an opening may say other seats
     openings.look(tx, message.operator_id, now=now)
+    overlaps.look(tx, message.operator_id, now=now)
     turns.take_turn(tx, terms, message.operator_id, now=now, cause=cause)
 
 

@@ -126,11 +126,12 @@ class RemoteMove(Message):
 
 @dataclass(frozen=True, slots=True)
 class RemoteOverlap(Message):
-    """A foreign event now lies over a taken slot."""
+    """A foreign event now lies over a taken slot. It may go away, and come again."""
 
     slot_id: int
     start: datetime
     end: datetime
+    merges: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,8 +458,7 @@ KINDS: dict[str, type[Message]] = {
         ClientReply, ClientDeclined, ClientCounter, ClientRefresh, ClientWrote, MailBounced,
         PromoteWaitlist, ExpireHold, ExpireOffer, DecidePending, CompleteBooking, RemindBooking, AskAttendance,
         ReleaseUnconfirmed, AskWhoCame, SendMail,
-        CapacityChanged, ForgetClient,
-        SendWebhook, CatchUpWebhook,
+        CapacityChanged, ForgetClient, SendWebhook, CatchUpWebhook,
     )
 }  # fmt: skip
 

@@ -1,4 +1,7 @@
-"""What booking does about facts and timers: once, however often and late they come."""
+"""What booking does about facts and timers: once, however often and late they come.
+
+Covers: booking.overlaps.
+"""
 
 from __future__ import annotations
 
@@ -284,6 +287,25 @@ def test_an_overlap_with_what_is_over_or_cancelled_is_none(desk: Desk) -> None:
     for fact in (RemoteOverlap(slot, desk.at(9), desk.at(10)), RemoteOverlap(other, desk.at(8), desk.at(9))):
         desk.say(fact)
     assert asked(desk) == []
+
+
+def test_an_overlap_that_is_over_asks_nobody_any_more(desk: Desk) -> None:
+    calendar = Calendars(desk)
+    bookings = [desk.book(desk.at(hour), who) for hour, who in ((9, "kata"), (10, "jon"), (11, "vera"))]
+    for hour, booking in zip((9, 10, 11), bookings, strict=True):
+        calendar.busy(desk.at(hour), desk.at(hour + 0.5))
+        desk.say(RemoteOverlap(event_of(desk, booking).slot_id, desk.at(hour), desk.at(hour + 0.5)))
+    assert len(asked(desk)) == 3
+    desk.cancel(bookings[0])
+    assert len(asked(desk)) == 2
+    with desk.database.transaction() as tx:  # the foreign event goes away
+        tx.execute(sa.update(Busy).where(Busy.starts_at == desk.at(10)).values(freed=True))
+    desk.say(TimeFreed(desk.operator_id))
+    assert len(asked(desk)) == 1
+    desk.reschedule(bookings[2], desk.at(8, 1))
+    assert asked(desk) == []
+    desk.say(RemoteOverlap(event_of(desk, bookings[1]).slot_id, desk.at(10), desk.at(11)))
+    assert asked(desk) == [("overlap", "")]
 
 
 # --- freed time ---------------------------------------------------------------------------------------------------
