@@ -6,14 +6,17 @@ Run on Radicale and Xandikos, embedded on SQLite and with Redis and PostgreSQL.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from tests.support.foreign import with_times
 from tests.support.servers import ics
-from tests.support.service import Practice, field_of, practice, wait_until
+from tests.support.service import Practice, client, field_of, practice, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -65,6 +68,26 @@ def test_a_booking_is_one_event_one_invitation_one_notice(anna: Practice) -> Non
     wait_until(lambda: anna.booking(booking["token"])["deliveries"][0]["state"] == "handed_over")
     assert start not in anna.starts()
     assert start in anna.starts("full")
+
+
+def test_two_hundred_at_one_door_for_one_seat(anna: Practice) -> None:
+    start = anna.starts()[34]
+
+    def knock(number: int) -> httpx.Response:
+        body = {"start": start, "client": client(f"crowd{number}")}
+        return anna.service.call("POST", f"{anna.where}/bookings", json=body)
+
+    with ThreadPoolExecutor(50) as crowd:
+        answers = list(crowd.map(knock, range(200)))
+    won = [answer.json() for answer in answers if answer.status_code == 201]
+    lost = [answer.json() for answer in answers if answer.status_code == 409]
+    assert (len(won), len(lost)) == (1, 199), Counter(answer.status_code for answer in answers)
+    assert {problem["code"] for problem in lost} == {"slot_taken"}
+    assert all(p["alternatives"] and start not in p["alternatives"] and p["waitlist"] for p in lost)
+    anna.in_calendar(won[0]["token"])
+    object_of(anna, start)
+    wait_until(lambda: anna.booking(won[0]["token"])["deliveries"][0]["state"] == "handed_over")
+    assert len([mail for mail in anna.service.mails("@example.org") if "crowd" in mail.recipient]) == 1
 
 
 def test_the_operator_deletes_and_the_first_in_line_gets_the_place(anna: Practice) -> None:
