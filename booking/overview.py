@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from booking import waitlist
+from booking import queries, waitlist
 from booking.errors import FieldError, Invalid
 from booking.tables import Booking, Service, WaitlistEntry
 from ledger.db import Tx
@@ -91,29 +91,42 @@ def line(
     after: int = 0,
 ) -> list[dict[str, Any]]:
     """Those who wait, in the order in which they came, from an id on."""
+    member = sa.orm.aliased(Operator)
     query = (
-        sa.select(WaitlistEntry.__table__, Operator.slug.label("operator"), Service.slug.label("service"))
+        sa.select(
+            WaitlistEntry.__table__, Operator.slug.label("operator"), Service.slug.label("service"),
+            member.slug.label("member"),
+        )
         .join(Operator, Operator.id == WaitlistEntry.operator_id)
         .join(Service, Service.id == WaitlistEntry.service_id)
+        .outerjoin(member, member.id == WaitlistEntry.member_id)
         .where(WaitlistEntry.status == status, WaitlistEntry.id > after)
         .order_by(WaitlistEntry.id)
         .limit(limit)
-    )
+    )  # fmt: skip
     if operator_id is not None:
         query = query.where(WaitlistEntry.operator_id == operator_id)
     if operator:
         query = query.where(Operator.slug == operator)
     if service:
         query = query.where(Service.slug == service)
-    return [
-        {
-            "id": row.id, "operator": row.operator, "service": row.service, "status": row.status, "accept": row.accept,
-            "seats": row.seats, "priority": row.priority, "position": waitlist.position(tx, row), "start": row.wish_start,
-            "from": row.first_date, "to": row.last_date, "client_name": row.client_name, "client_email": row.client_email,
-            "created_at": row.created_at,
-        }
-        for row in tx.execute(query)
-    ]  # fmt: skip
+    return [_waiting(tx, row, queries.wish_of(row)) for row in tx.execute(query)]
+
+
+def _waiting(tx: Tx, row: Any, wish: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row.id, "operator": row.operator, "member": row.member, "service": row.service, "status": row.status,
+        "accept": row.accept, "seats": row.seats, "priority": row.priority, "position": waitlist.position(tx, row),
+        "start": row.wish_start, "from": row.first_date, "to": row.last_date, "weekdays": wish.get("weekdays", []),
+        "between": wish.get("between"), "client_name": row.client_name, "client_email": row.client_email,
+        "booking_id": row.booking_id, "created_at": row.created_at,
+    }  # fmt: skip
+
+
+def numbers_of_entry(tx: Tx, entry_id: int) -> dict[str, Any]:
+    """What only those who run the place see of a place in line: ``id, priority, booking_id``."""
+    query = sa.select(WaitlistEntry.id, WaitlistEntry.priority, WaitlistEntry.booking_id)
+    return dict(tx.execute(query.where(WaitlistEntry.id == entry_id)).one()._mapping)
 
 
 def owner_of_booking(tx: Tx, booking_id: str) -> int | None:

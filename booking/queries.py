@@ -218,15 +218,6 @@ def line_view(tx: Tx, token: str, *, now: datetime | None = None) -> dict[str, A
     booking_token = None
     if entry.booking_id:
         booking_token = tx.execute(sa.select(Booking.token).where(Booking.id == entry.booking_id)).scalar()
-    wish: dict[str, Any] = {"start": entry.wish_start}
-    if entry.wish_start is None:
-        days = [d for d in range(1, 8) if entry.weekdays & (1 << (d - 1))]
-        wish = {
-            "from": entry.first_date,
-            "to": entry.last_date,
-            "weekdays": days,
-            "between": [f"{m // 60:02}:{m % 60:02}" for m in (entry.between_start, entry.between_end)],
-        }
     return {
         "token": entry.token,
         "status": entry.status,
@@ -235,7 +226,7 @@ def line_view(tx: Tx, token: str, *, now: datetime | None = None) -> dict[str, A
         "member": offering.operator_slug if entry.member_id else None,
         "seats": entry.seats,
         "accept": entry.accept,
-        "wish": wish,
+        "wish": wish_of(entry),
         "operator": offering.operator_slug,
         "operator_name": offering.operator_name,
         "operator_timezone": offering.timezone,
@@ -246,6 +237,18 @@ def line_view(tx: Tx, token: str, *, now: datetime | None = None) -> dict[str, A
         "offer": {"start": offer.starts_at, "end": offer.ends_at, "expires_at": offer.expires_at} if offer else None,
         "booking": booking_token,
         "created_at": entry.created_at,
+    }
+
+
+def wish_of(entry: Any) -> dict[str, Any]:
+    """What a stored place in line is for, as it was asked for: one start, or days with their hours."""
+    if entry.wish_start is not None:
+        return {"start": entry.wish_start}
+    return {
+        "from": entry.first_date,
+        "to": entry.last_date,
+        "weekdays": [d for d in range(1, 8) if entry.weekdays & (1 << (d - 1))],
+        "between": [f"{m // 60:02}:{m % 60:02}" for m in (entry.between_start, entry.between_end)],
     }
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from ledger import claims
 from ledger.db import Tx, insert_ignoring
 from ledger.tables import Review
+
+Kind = Literal[
+    "promotion", "move", "overlap", "closed_hours", "bulk_deletion", "calendar_emptied", "calendar_unreadable", "counter",
+    "reply", "late_decline", "failed_address", "unsent_mail", "unwritten_event", "mailbox", "reconnect", "channel_silent",
+    "webhook", "no_show",
+]  # fmt: skip
+"""What a review may be about; a list of them may be asked for by each."""
 
 
 def ask(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
@@ -42,7 +42,8 @@ class NewAddress(In):
 
 @router.get("/bookings", response_model=Page[BookingRow], responses=READING)
 def list_bookings(
-    here: Here, who: Who, operator: str = "", service: str = "", status: str = "",
+    here: Here, who: Who, operator: str = "", service: str = "",
+    status: Literal["", "pending", "confirmed", "cancelled", "completed", "no_show", "declined", "expired"] = "",
     first: Annotated[Bound, Query(alias="from")] = "",
     last: Annotated[Bound, Query(alias="to")] = "",
     q: Annotated[str, Query(description="part of a name or address", max_length=200)] = "",

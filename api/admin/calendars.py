@@ -88,7 +88,7 @@ def list_connections(
     here: Here,
     who: Who,
     operator: str = "",
-    provider: str = "",
+    provider: Literal["", "caldav", "google", "microsoft", "ics", "memory"] = "",
     state: Literal["", "ok", "stale", "reconnect", "disabled"] = "",
     cursor: Cursor = "",
     limit: Limit = 50,

@@ -96,8 +96,9 @@ def _do(act: Acting, entry_id: int, what: str, command: Callable[[Change, str], 
         command(change, entry.token)
         view = queries.line_view(change.tx, entry.token)
         change.after = _recorded(view)
+        numbers = overview.numbers_of_entry(change.tx, entry_id)
     # The client's key stays the client's.
-    return answer({k: v for k, v in view.items() if k not in ("token", "booking")})
+    return answer(numbers | {k: v for k, v in view.items() if k not in ("token", "booking")})
 
 
 def _recorded(view: dict[str, Any]) -> dict[str, Any]:

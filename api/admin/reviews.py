@@ -12,6 +12,7 @@ from api.admin.common import FINDING, READING, REFUSALS, Act, Cursor, In, Limit,
 from api.admin.shapes import Page, ReviewRow
 from api.deps import Here
 from api.security import Who
+from ledger import reviews
 
 router = APIRouter()
 
@@ -27,7 +28,7 @@ def list_reviews(
     here: Here,
     who: Who,
     state: Literal["open", "approved", "dismissed"] = "open",
-    kind: Annotated[str, Query(max_length=50)] = "",
+    kind: Literal["", reviews.Kind] = "",
     booking: Annotated[str, Query(max_length=64)] = "",
     cursor: Cursor = "",
     limit: Limit = 50,

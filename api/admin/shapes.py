@@ -42,16 +42,22 @@ class ServiceRow(BaseModel):
     created_at: datetime
 
 
-def _without(base: type[BaseModel], name: str, doc: str, *hidden: str) -> Any:
+def _without(base: type[BaseModel], name: str, doc: str, *hidden: str, **more: Any) -> Any:
     fields: dict[str, Any] = {n: (f.annotation, f) for n, f in base.model_fields.items() if n not in hidden}
-    return create_model(name, __doc__=doc, **fields)
+    return create_model(name, __doc__=doc, **fields, **more)
 
 
 BookingSeen = _without(
     BookingOut, "BookingSeen", "A booking without the client's key to it.", "token", "manage_url", "ics_url"
 )
 LineSeen = _without(
-    LineOut, "LineSeen", "A place in the line without the client's key to it.", "token", "manage_url", "booking"
+    LineOut,
+    "LineSeen",
+    "A place in the line without the client's key to it. booking_id: what became of it.",
+    *("token", "manage_url", "booking"),
+    id=int,
+    priority=int,
+    booking_id=str | None,
 )
 
 
@@ -74,10 +80,12 @@ class BookingRow(BaseModel):
 
 
 class LineRow(BaseModel):
-    """A place in the line in a list. start: of a wish for one start; else from and to, local dates."""
+    """A place in the line in a list. start: of a wish for one start; else from and to, local dates, with weekdays (1 is
+    Monday) and the hours between which it lies. member: of a team, whom they wait for. booking_id: what became of it."""
 
     id: int
     operator: str
+    member: str | None
     service: str
     status: str
     accept: str
@@ -87,8 +95,11 @@ class LineRow(BaseModel):
     start: datetime | None
     from_: str = Field(alias="from")
     to: str
+    weekdays: list[int]
+    between: list[str] | None
     client_name: str
     client_email: str
+    booking_id: str | None
     created_at: datetime
 
 

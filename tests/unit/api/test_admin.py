@@ -17,7 +17,7 @@ from ledger import reviews
 from ledger.db import Database
 from ledger.messages import RemoteMove
 from ledger.tables import Seat, SlotEvent
-from tests.support.desk import SPEC, TERMS
+from tests.support.desk import SPEC, TERMS, person
 from tests.support.doors import Doors, open_doors
 
 
@@ -293,6 +293,22 @@ def test_reviews_that_are_only_read_are_put_away(doors: Doors) -> None:
     assert doors.admin("POST", "/reviews/99/dismiss").status_code == 404
 
 
+def test_the_line_shows_for_which_days_and_hours_and_for_whom_they_wait(doors: Doors) -> None:
+    body = {"slug": "ben", "name": "Ben", "email": "ben@practice.example", "timezone": "UTC"}
+    assert doors.admin("POST", "/operators", json=body).status_code == 201
+    shared = {"slug": "both", "spec": {**SPEC, "team": ["anna", "ben"]}}
+    assert doors.admin("POST", "/operators/anna/services", json=shared).status_code == 201
+    days = {"from": "2027-01-12", "to": "2027-01-30"}
+    wish = {**days, "weekdays": [5, 2], "between": ["09:30", "12:00"]}
+    given = {"client": person("vera"), "wish": wish, "accept": "auto", "operator": "ben"}
+    assert doors.client.post("/api/v1/operators/anna/services/both/waitlist", json=given).status_code == 201
+    doors.desk.join("mark", days)
+    vera, mark = doors.admin("GET", "/waitlist").json()["items"]
+    told = ("start", "from", "to", "weekdays", "between", "member")
+    assert [vera[key] for key in told] == [None, *days.values(), [2, 5], ["09:30", "12:00"], "ben"]
+    assert [mark[key] for key in told] == [None, *days.values(), list(range(1, 8)), ["00:00", "24:00"], None]
+
+
 def test_the_line_is_led_by_hand(doors: Doors) -> None:
     start = doors.desk.at(9, 1)
     doors.desk.book(start, "kata")
@@ -300,17 +316,21 @@ def test_the_line_is_led_by_hand(doors: Doors) -> None:
     mark = doors.desk.join("mark", {"start": start})
     listed = doors.admin("GET", "/waitlist?service=talk").json()["items"]
     assert [(e["client_name"], e["position"]) for e in listed] == [("Vera", 1), ("Mark", 2)]
+    assert [(e["weekdays"], e["between"], e["member"], e["booking_id"]) for e in listed] == [([], None, None, None)] * 2
     answer = doors.admin("POST", f"/waitlist/{listed[1]['id']}/prioritise", json={"priority": 5})
-    assert answer.json()["position"] == 1
+    told = ("id", "position", "priority", "booking_id")
+    assert [answer.json()[key] for key in told] == [listed[1]["id"], 1, 5, None]
     taken = doors.admin("POST", f"/waitlist/{listed[1]['id']}/promote", json={"start": start.isoformat()})
     assert taken.status_code == 409
     free = doors.desk.at(10, 1)
-    assert (
-        doors.admin("POST", f"/waitlist/{listed[1]['id']}/promote", json={"start": free.isoformat()}).json()["status"]
-        == "promoted"
-    )
+    promoted = doors.admin("POST", f"/waitlist/{listed[1]['id']}/promote", json={"start": free.isoformat()}).json()
+    assert (promoted["status"], promoted["id"], promoted["priority"]) == ("promoted", listed[1]["id"], 5)
+    assert doors.admin("GET", f"/bookings/{promoted['booking_id']}").json()["client"]["name"] == "Mark"
+    (shown,) = doors.admin("GET", "/waitlist?status=promoted").json()["items"]
+    assert shown["booking_id"] == promoted["booking_id"]
     assert doors.desk.place(mark)["status"] == "promoted"
-    assert doors.admin("POST", f"/waitlist/{listed[0]['id']}/remove").json()["status"] == "removed"
+    removed = doors.admin("POST", f"/waitlist/{listed[0]['id']}/remove").json()
+    assert (removed["status"], removed["id"], removed["booking_id"]) == ("removed", listed[0]["id"], None)
     assert doors.admin("POST", "/waitlist/99/remove").status_code == 404
 
 

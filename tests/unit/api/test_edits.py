@@ -194,6 +194,25 @@ def test_lists_are_filtered(doors: Doors) -> None:
     assert found == dict(FILTERS)
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/bookings?status=bogus", "status"), ("/waitlist?status=bogus", "status"), ("/reviews?state=bogus", "state"),
+        ("/reviews?kind=bogus", "kind"), ("/outbox?state=bogus", "state"), ("/connections?state=bogus", "state"),
+        ("/connections?provider=bogus", "provider"), ("/calendars?role=bogus", "role"), ("/pauses?scope=bogus", "scope"),
+        ("/audit?kind=bogus", "kind"),
+    ],
+)  # fmt: skip
+def test_a_word_that_a_filter_does_not_know_is_named_with_those_it_knows(doors: Doors, path: str, field: str) -> None:
+    answer = doors.admin("GET", path)
+    assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (422, [field]), answer.text
+    listed = doors.client.get("/api/openapi.json").json()["paths"]["/api/v1/admin" + path.partition("?")[0]]["get"]
+    (known,) = (p["schema"]["enum"] for p in listed["parameters"] if p["name"] == field)
+    assert all(repr(word) in answer.json()["detail"] for word in known)
+    for word in known:
+        assert doors.admin("GET", f"{path.partition('?')[0]}?{field}={word}").status_code == 200, word
+
+
 def test_one_thing_is_found_by_its_id(doors: Doors) -> None:
     lists(doors)
     for path in ("/pauses", "/reviews", "/tokens", "/calendars", "/connections", "/webhooks"):

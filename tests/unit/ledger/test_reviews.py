@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import get_args
 
+from api.reviewing import CHOICES
+from api.signin.words import _WORDS
 from ledger import reviews
 from ledger.db import Database, Tx
 
@@ -36,6 +39,10 @@ def test_what_was_decided_stays_decided_and_may_be_asked_anew(database: Database
         assert reviews.one(tx, review["id"]) == decided
         assert ask(tx, "a", now)
         assert [r["id"] for r in reviews.listing(tx)] != [review["id"]]
+
+
+def test_what_people_are_told_of_is_a_kind_that_can_be_asked_for() -> None:
+    assert {*CHOICES, *_WORDS["review"]} <= set(get_args(reviews.Kind))
 
 
 def test_an_operator_reads_their_own(database: Database, now: datetime) -> None:
