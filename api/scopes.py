@@ -153,11 +153,16 @@ def _foreseen(tx: Tx, who: Caller, row: dict[str, Any], now: datetime) -> dict[s
 
 
 def resume(tx: Tx, who: Caller, pause_id: int, *, discard: Sequence[int], now: datetime) -> list[dict[str, Any]]:
-    """End it, dropping these messages: to each of them the answer is no (`dropping`). Returns what was dropped."""
+    """End it, dropping these messages: to each of them the answer is no (`dropping`). Returns what was dropped: nothing
+    where it is over. Raises `Invalid` for what it doesn't hold: who means another message doesn't want this one to run."""
     _mine(tx, who, pause_id)
     wanted = set(discard)
     dropping.lock(tx, (row for row in pauses.held(tx, pause_id, now=now) if row["id"] in wanted) if wanted else ())
     dropped = pauses.discard(tx, pause_id, discard, now=now) if wanted else []
+    unheld = sorted(wanted - {row["id"] for row in dropped})
+    if unheld and pauses.is_in_force(shown(tx, pause_id), now=now):
+        told = f"this pause doesn't hold {', '.join(map(str, unheld))}; its preview shows what it does"
+        raise Invalid([FieldError("discard", "not_held", told)])
     for row in dropped:
         dropping.answer_no(tx, row, by=who.name, now=now)
     pauses.resume(tx, pause_id, now=now)

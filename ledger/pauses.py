@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -141,6 +141,11 @@ def listing(tx: Tx, *, now: datetime) -> list[dict[str, Any]]:
         .order_by(Pause.id)
     )
     return [dict(r._mapping) for r in tx.execute(query)]
+
+
+def is_in_force(row: Mapping[str, Any], *, now: datetime) -> bool:
+    """row: of `one`. Neither ended by hand nor by itself."""
+    return row["ended_at"] is None and (row["until"] is None or row["until"] > now)
 
 
 def named(item: type[PauseItem], prefix: str, column: Any) -> sa.ColumnElement[bool]:

@@ -81,5 +81,13 @@ def show(rows: list[dict[str, Any]], as_json: bool, columns: list[str]) -> None:
     table = Table(*columns)
     for row in rows:
         # As texts: names of calendars may hold brackets, which would be read as markup.
-        table.add_row(*(Text(str(wire(row[c])) if row[c] is not None else "") for c in columns))
+        table.add_row(*(Text(_cell(wire(row[c]))) for c in columns))
     out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_cell(each)}" for key, each in value.items())
+    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else str(value)

@@ -96,7 +96,8 @@ def resume(
             dropped = scopes.resume(tx, scopes.EVERYBODY, pause_id, discard=discard or [], now=world.clock())
             after = {"discarded": [row["id"] for row in dropped]}
             record(world, tx, "pause.ended", f"pause:{pause_id}", operator_id=scopes.owner(tx, pause_id), after=after)
-    out.print(f"Pause {pause_id} is over.")
+    of_it = ", ".join(str(i) for i in after["discarded"])
+    out.print(f"Pause {pause_id} is over; dropped: {of_it}." if of_it else f"Pause {pause_id} is over.")
 
 
 @reviews.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -15,9 +16,9 @@ import structlog
 import typer
 
 from api.cli import app, main
-from ledger import clock, outbox
+from ledger import clock, outbox, reviews
 from ledger.db import Database, open_database
-from ledger.messages import PullCalendar
+from ledger.messages import PullCalendar, RemoteCancellation
 from ledger.tables import Calendar, Connection, Operator
 
 SERVICE = 'title = "Talk"\n[hours]\nmon = ["09:00-12:00"]\n'
@@ -88,6 +89,35 @@ def test_every_verb_has_help_with_an_example() -> None:
     assert len(found) >= 20
     for path, command in found:
         assert f"slotledger {' '.join(path)}" in (command.help or ""), path
+
+
+def test_a_table_lists_words_and_the_json_beside_it_stays_json(run: Run, ledger: Database) -> None:
+    assert run("pause", "operator:anna", "--automation", "promote", "--automation", "cancel").code == 0
+    shown = run("pauses")
+    assert (shown.code, "promote, cancel" in shown.out, "[" in shown.out) == (0, True, False), shown.out
+    assert json.loads(run("pauses", "--json").out)[0]["automations"] == ["promote", "cancel"]
+    with ledger.transaction() as tx:
+        detail = {"why": "overlap", "slots": [3, 4], "to": None}
+        reviews.ask(tx, "move", "move:1", now=clock.now(), operator_id=1, detail=detail)
+    shown = run("reviews", "list")
+    assert (shown.code, "follow, restore" in shown.out, "{" in shown.out) == (0, True, False), shown.out
+    assert json.loads(run("reviews", "list", "--json").out)[0]["detail"] == detail
+
+
+def test_what_is_dropped_must_be_held_and_is_told(run: Run, ledger: Database) -> None:
+    assert run("pause", "global").code == 0
+    with ledger.transaction() as tx:
+        for slot in (1, 2):
+            outbox.append(tx, RemoteCancellation(slot, slot), now=clock.now(), scope=outbox.Scope(1, 1, slot))
+    waiting = [str(row["id"]) for row in json.loads(run("resume", "1", "--preview", "--json").out)]
+    assert len(waiting) == 2
+    refused = one_line(run("resume", "1", "--discard", waiting[0], "--discard", "99"))
+    assert "discard" in refused
+    assert "99" in refused
+    assert [row["id"] for row in json.loads(run("pauses", "--json").out)] == [1]
+    done = run("resume", "1", "--discard", waiting[0])
+    assert (done.code, done.out.strip()) == (0, f"Pause 1 is over; dropped: {waiting[0]}."), done
+    assert run("resume", "1", "--discard", waiting[0]).out.strip() == "Pause 1 is over."
 
 
 def test_names_may_hold_anything(run: Run, ledger: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -143,6 +144,28 @@ def test_what_waits_for_several_operators_is_dropped_in_any_order(doors: Doors) 
     assert start in doors.desk.starts()
 
 
+def test_what_the_pause_does_not_hold_is_refused_as_a_whole(doors: Doors) -> None:
+    booking = doors.desk.book(doors.desk.at(9, 1))
+    vera = doors.desk.join("vera", {"start": doors.desk.at(9, 1)})
+    before = paused(doors, "service:anna/talk")
+    doors.desk.cancel(booking)
+    (freed,) = waiting(doors, before, "PromoteWaitlist")
+    other = paused(doors, automations=["remind"])
+    for wrong, named in (("99999", ["99999"]), (f"{freed},99999", ["99999"]), (f"777,{freed},99", ["99", "777"])):
+        answer = doors.admin("DELETE", f"/pauses/{before}", params={"discard": wrong})
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["field"]) == (422, "discard"), answer.text
+        assert re.findall(r"\d+", error["detail"]) == named
+    assert doors.admin("DELETE", f"/pauses/{other}?discard={freed}").status_code == 422  # which another one holds
+    doors.desk.work()
+    assert doors.admin("GET", f"/pauses/{before}").json()["ended_at"] is None
+    assert (waiting(doors, before, "PromoteWaitlist"), doors.desk.place(vera)["status"]) == ([freed], "waiting")
+    answers = [doors.admin("DELETE", f"/pauses/{before}?discard={freed},{freed}") for _ in range(2)]
+    assert [(a.status_code, a.json()["discarded"]) for a in answers] == [(200, [freed]), (200, [])]
+    doors.desk.work()
+    assert doors.desk.place(vera)["status"] == "waiting"
+
+
 def test_a_pause_that_has_ended_by_itself_holds_nothing_that_could_be_dropped(doors: Doors) -> None:
     until = doors.desk.now + timedelta(hours=1)
     pause = paused(doors, until=f"{until:%FT%TZ}")
@@ -151,5 +174,6 @@ def test_a_pause_that_has_ended_by_itself_holds_nothing_that_could_be_dropped(do
     assert held, "a calendar event to be written"
     doors.desk.now = until
     assert waiting(doors, pause) == []
+    assert dropped(doors, pause, held) == []
     assert dropped(doors, pause, held) == []
     assert event_of(doors, booking).state == "planned"
