@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     ConfigDict,
@@ -106,6 +107,13 @@ class WaitlistSpec(_Strict):
     auto_lead_minutes: int = Field(default=120, ge=0, le=100_000)
 
 
+def _readable(value: tuple[str, ...]) -> tuple[str, ...]:
+    _ranges(value)
+    return value
+
+
+Hours = Annotated[tuple[str, ...], AfterValidator(_readable)]
+"""Ranges of a day's wall time."""
 Minutes = Annotated[int, Field(ge=5, le=1440)]
 """How long an appointment may be."""
 
@@ -160,8 +168,8 @@ class ServiceSpec(_Strict):
     team: tuple[str, ...] = Field(default=(), max_length=50)
     team_mode: Literal["any", "all"] = "any"
     holidays: str = ""
-    hours: dict[str, tuple[str, ...]] = {}
-    overrides: dict[date, tuple[str, ...]] = {}
+    hours: dict[str, Hours] = {}
+    overrides: dict[date, Hours] = {}
     waitlist: WaitlistSpec = WaitlistSpec()
     texts: dict[str, Texts] = {}
     fields: tuple[FormField, ...] = ()
@@ -213,17 +221,9 @@ class ServiceSpec(_Strict):
     @field_validator("hours")
     @classmethod
     def _known_days(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        for day, ranges in value.items():
+        for day in value:
             if day not in WEEKDAYS:
                 raise ValueError(f"{day!r} is no weekday; use {', '.join(WEEKDAYS)}")
-            _ranges(ranges)
-        return value
-
-    @field_validator("overrides")
-    @classmethod
-    def _readable_days(cls, value: dict[date, tuple[str, ...]]) -> dict[date, tuple[str, ...]]:
-        for ranges in value.values():
-            _ranges(ranges)
         return value
 
     @field_validator("texts")
