@@ -9,7 +9,7 @@ from api.keys import Caller
 from booking import absence, commands, judgement, overview, replies
 from booking.errors import FieldError, Invalid, NotFound, NotPossible
 from booking.terms import Terms
-from ledger import outbox, posting, reviews, webhook_feed
+from ledger import given_up, outbox, reviews, webhook_feed
 from ledger.db import Tx
 from sync import verdicts
 
@@ -25,6 +25,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "late_decline": ("cancel",),
     "failed_address": ("cancel",),
     "unsent_mail": ("retry",),
+    "unwritten_event": ("retry",),
     "webhook": ("resume",),
     "no_show": ("all", "ID of a booking"),
 }
@@ -72,8 +73,8 @@ def approve(tx: Tx, terms: Terms, who: Caller, review_id: int, choice: str, *, n
         replies.take_as_decline(tx, terms, row, now=now, cause=cause)
     elif choice and kind == "failed_address":
         commands.cancel(tx, terms, row["booking_id"], by="operator", now=now, cause=cause)
-    elif kind == "unsent_mail":
-        posting.send_again(tx, row["operator_id"], now=now)
+    elif kind in given_up.KINDS:
+        outbox.retry_all(tx, kind, row["operator_id"], now=now)
     elif kind == "webhook":
         webhook_feed.resume(tx, row["detail"]["webhook"], now=now)
     elif kind == "bulk_deletion":

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from ledger import pauses
+from ledger import given_up, pauses
 from ledger.backoff import NotYet, next_attempt
 from ledger.db import Tx, UtcDateTime, insert_ignoring, skip_locked
 from ledger.messages import Message, from_body, to_body
@@ -217,10 +217,16 @@ def _settle() -> sa.Update:
 
 
 def fail(tx: Tx, leased: Leased, error: BaseException, *, now: datetime, spread: float = 0.5) -> datetime | None:
-    """Note a failed attempt. Returns when it will be tried again, or None if it was parked. Raises `LeaseLost`."""
+    """Note a failed attempt. Returns when it will be tried again, or None if it was parked, and somebody is asked where
+    people would miss it (`given_up`). Raises `LeaseLost`."""
     again = next_attempt(error, leased.attempt, now, spread=spread)
     text = f"{type(error).__name__}: {error}"[:1000]
     if again is None:
+        whose = leased.scope
+        given_up.tell(
+            tx, leased.message, error, now=now, operator_id=whose.operator_id, slot_id=whose.slot_id,
+            booking_id=whose.booking_id,
+        )  # fmt: skip
         _finish(tx, leased, state="parked", settled_at=now, last_error=text)
         return None
     if leased.message.merges and _waits_already(tx, leased.message.key):
@@ -261,7 +267,18 @@ def park(tx: Tx, message_id: int, *, why: str, now: datetime) -> bool:
 
 def retry(tx: Tx, message_id: int, *, now: datetime) -> bool:
     """Try a waiting or parked message at once, with all its attempts anew. Where a twin of a parked one waits already,
-    the twin does it."""
+    the twin does it. A review that asks about what was given up ends with the last one."""
+    given_up.tried_again(tx, message_id, now=now)
+    return _put_back(tx, message_id, now=now)
+
+
+def retry_all(tx: Tx, review: str, operator_id: int, *, now: datetime) -> int:
+    """Try everything again that such a review of an operator asks about (`given_up.parked`), as `retry` does; the review is
+    left to the caller. Returns how many."""
+    return sum(_put_back(tx, message_id, now=now) for message_id in given_up.parked(tx, review, operator_id))
+
+
+def _put_back(tx: Tx, message_id: int, *, now: datetime) -> bool:
     row = OutboxMessage
     known = tx.execute(
         sa.select(row.key, row.merges, row.state).where(row.id == message_id, row.state.in_(("waiting", "parked")))

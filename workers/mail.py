@@ -140,7 +140,8 @@ def _refused(world: World, leased: Leased, asked: SendMail, mail: Prepared, repl
 
 
 def _stuck(world: World, leased: Leased, asked: SendMail, mail: Prepared, reply: str) -> None:
-    """The mail server wants none of it: the trouble is ours, and most likely that of every mail; so one review for all."""
+    """The mail server wants none of it: the trouble is ours, and most likely that of every mail. Parking it asks for somebody,
+    with one review for all (`ledger.given_up`)."""
     now, operator_id = world.clock(), leased.scope.operator_id or 0
     with world.database.transaction() as tx:
         if not deliveries.stuck(tx, mail.id, reply=reply):
@@ -148,11 +149,6 @@ def _stuck(world: World, leased: Leased, asked: SendMail, mail: Prepared, reply:
         timeline.note(
             tx, asked.booking_id, operator_id, "mail_stuck", now=now, cause=leased.cause, audience="operator",
             about=asked.about, revision=asked.revision,
-        )  # fmt: skip
-        reviews.ask(
-            tx, "unsent_mail", f"unsent_mail:{operator_id}", now=now, operator_id=operator_id,
-            slot_id=leased.scope.slot_id, booking_id=leased.scope.booking_id,
-            detail={"about": asked.about, "reply": reply[:500]},
         )  # fmt: skip
     observe.mails_total.labels("stuck").inc()
     observe.log.error(Event.MAIL_STUCK, delivery=mail.id, about=asked.about, audience=asked.audience)

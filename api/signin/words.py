@@ -18,6 +18,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "late_decline": marked("A client declined after the time for it"),
         "failed_address": marked("A mail address does not take our mail"),
         "unsent_mail": marked("The mail server does not take our mail"),
+        "unwritten_event": marked("Entries could not be written into the calendar"),
         "mailbox": marked("The mailbox for clients’ answers can’t be read"),
         "reconnect": marked("A calendar account must be connected again"),
         "channel_silent": marked(
@@ -39,6 +40,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "late_decline:cancel": marked("Cancel the appointment"),
         "failed_address:cancel": marked("Cancel the appointment"),
         "unsent_mail:retry": marked("Send it again"),
+        "unwritten_event:retry": marked("Try again"),
         "no_show:one": marked("Did not come:"),
         "webhook:resume": marked("Send what was missed"),
         "no_show:all": marked("Nobody came"),

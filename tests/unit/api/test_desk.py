@@ -335,7 +335,7 @@ def test_nobody_gives_a_seat_to_another_operators_line(doors: Doors) -> None:
 @pytest.mark.parametrize(
     "kind",
     ["move", "overlap", "bulk_deletion", "calendar_emptied", "counter", "reply", "late_decline", "failed_address",
-     "reconnect", "channel_silent", "calendar_unreadable", "webhook", "mailbox", "of_tomorrow"],
+     "reconnect", "channel_silent", "calendar_unreadable", "webhook", "mailbox", "unsent_mail", "unwritten_event", "of_tomorrow"],
 )  # fmt: skip
 def test_each_kind_of_review_can_be_read_and_put_away(doors: Doors, kind: str) -> None:
     booking = doors.desk.book(doors.desk.at(9, 1), "kata")

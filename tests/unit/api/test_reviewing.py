@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from connectors.errors import Refused
 from ledger import deliveries, outbox, reviews
 from ledger.db import Database
 from ledger.messages import NoShowTagged, SendMail
-from ledger.posting import send_again
 from ledger.tables import OutboxMessage, SlotEvent
 from tests.support.browser import signed_in
 from tests.support.doors import Doors, open_doors
@@ -35,6 +35,7 @@ def park_mails(doors: Doors, *, tried: bool) -> list[int]:
                     kind=row["body"]["about"], sequence=row["body"]["revision"], now=desk.now,
                 )  # fmt: skip
                 deliveries.stuck(tx, mail.id, reply="550 no")
+                tx.execute(sa.update(OutboxMessage).where(OutboxMessage.id == row["id"]).values(attempts=1))
             outbox.park(tx, row["id"], why="550 no", now=desk.now)
     return sorted(row["id"] for row in rows)
 
@@ -67,16 +68,73 @@ def test_mail_that_was_parked_by_hand_or_is_another_operators_stays(doors: Doors
     doors.desk.book(doors.desk.at(9, 1), "kata")
     by_hand = park_mails(doors, tried=False)
     with doors.desk.database.transaction() as tx:
-        assert send_again(tx, doors.desk.operator_id, now=doors.now()) == 0
-        assert send_again(tx, 0, now=doors.now()) == 0
+        assert outbox.retry_all(tx, "unsent_mail", doors.desk.operator_id, now=doors.now()) == 0
+        assert outbox.retry_all(tx, "unsent_mail", 0, now=doors.now()) == 0
     assert states(doors, by_hand) == {"parked"}
     doors.desk.book(doors.desk.at(10, 1), "lili")
     park_mails(doors, tried=True)
     with doors.desk.database.transaction() as tx:
-        assert send_again(tx, doors.desk.operator_id + 1, now=doors.now()) == 0
+        assert outbox.retry_all(tx, "unsent_mail", doors.desk.operator_id + 1, now=doors.now()) == 0
         outbox.append(tx, SendMail("0", 0, "test", "operator"), now=doors.now())
-        assert send_again(tx, doors.desk.operator_id, now=doors.now()) > 0
+        assert outbox.retry_all(tx, "unsent_mail", doors.desk.operator_id, now=doors.now()) > 0
     assert states(doors, by_hand) == {"parked"}
+
+
+def give_up_writes(doors: Doors) -> list[int]:
+    """Every calendar write that is on its way fails for good, as in the worker; their ids."""
+    given_up = []
+    with doors.desk.database.transaction() as tx:
+        for message_id, kind in outbox.lease(tx, now=doors.now()):
+            if kind == "PushEvent":
+                leased = outbox.begin(tx, message_id, now=doors.now())
+                assert leased is not None
+                assert outbox.fail(tx, leased, Refused("403 read only"), now=doors.now()) is None
+                given_up.append(message_id)
+    return given_up
+
+
+def test_calendar_writes_that_were_given_up_are_tried_again_by_one_answer(doors: Doors) -> None:
+    for hour, who in ((9, "kata"), (10, "lili")):
+        doors.desk.book(doors.desk.at(hour, 1), who)
+    ids = give_up_writes(doors)
+    (review,) = doors.admin("GET", "/reviews", params={"kind": "unwritten_event"}).json()["items"]
+    assert (review["choices"], review["detail"]["reply"]) == (["retry"], "403 read only")
+    wrong = doors.admin("POST", f"/reviews/{review['id']}/approve", json={"choice": "burn"})
+    assert (wrong.status_code, states(doors, ids)) == (422, {"parked"})
+    done = doors.admin("POST", f"/reviews/{review['id']}/approve").json()
+    assert (done["state"], done["choice"]) == ("approved", "retry")
+    assert (len(ids), states(doors, ids)) == (2, {"waiting"})
+    assert doors.admin("GET", f"/reviews/{review['id']}").json()["resolved_by"] == "admin"
+
+
+def test_the_desk_says_which_appointment_and_what_the_server_said_and_tries_again(doors: Doors) -> None:
+    doors.desk.book(doors.desk.at(9, 1), "kata")
+    ids = give_up_writes(doors)
+    anna = signed_in(doors, "anna", "operator:anna")
+    page = anna.get("/operator/reviews").text
+    for shown in ("Entries could not be written into the calendar", "Kata", "403 read only", "Try again", "Put away"):
+        assert shown in page
+    (review,) = set(re.findall(r"/reviews/(\d+)", page))
+    answer = anna.post(f"/operator/reviews/{review}", data={"approve:retry": "yes"})
+    assert answer.headers["location"].endswith("did=decided")
+    assert states(doors, ids) == {"waiting"}
+    assert "Nothing waits for your decision." in anna.get("/operator/reviews").text
+
+
+@pytest.mark.parametrize("how", ["dismissed", "tried again"])
+def test_calendar_writes_stay_where_they_are_or_end_the_question_by_themselves(doors: Doors, how: str) -> None:
+    doors.desk.book(doors.desk.at(9, 1), "kata")
+    ids = give_up_writes(doors)
+    (review,) = doors.admin("GET", "/reviews").json()["items"]
+    if how == "dismissed":
+        assert doors.admin("POST", f"/reviews/{review['id']}/dismiss").json()["state"] == "dismissed"
+        assert states(doors, ids) == {"parked"}
+    else:
+        for message_id in ids:
+            assert doors.admin("POST", f"/outbox/{message_id}/retry").status_code == 200
+        ended = doors.admin("GET", f"/reviews/{review['id']}").json()
+        assert (ended["state"], ended["resolved_by"]) == ("approved", "tried again")
+    assert doors.admin("GET", "/reviews").json()["items"] == []
 
 
 def test_a_booking_whose_client_hears_nothing_is_cancelled_like_any_other(doors: Doors) -> None:

@@ -127,12 +127,14 @@ def test_what_was_given_up_for_want_of_credentials_goes_on_as_well(sqlite: Datab
         practice.later(minutes=31)
     (push,) = practice.rows(OutboxMessage, OutboxMessage.kind == "PushEvent")
     assert (push.state, practice.server.hrefs(work)) == ("parked", [])
+    assert len(practice.reviews("unwritten_event")) == 1
     if how == "connected again":
         practice.credentials = Credentials("memory", practice.credentials.url, "anna", "other")
         practice.connect()
     else:
         practice.server.password = "secret"
         practice.pull(calendar)
+    assert practice.reviews() == []
     practice.work()
     assert practice.state() == "ok"
     assert len(practice.server.hrefs(work)) == 1

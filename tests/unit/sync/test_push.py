@@ -414,6 +414,8 @@ def test_a_refusal_that_stays_is_parked_for_a_human(sqlite: Database) -> None:
         desk.practice.later(minutes=31)
     [row] = desk.practice.rows(OutboxMessage, OutboxMessage.state == "parked")
     assert row.kind == "PushEvent"
+    [review] = desk.practice.reviews()
+    assert (review["kind"], review["slot_id"]) == ("unwritten_event", slot)
     desk.server.move(desk.work, desk.practice.event(slot).href, at(15) + timedelta(days=9), at(16) + timedelta(days=9))
     desk.practice.pull(desk.id)
     assert len(desk.practice.facts("RemoteMove")) == 1, "facts are recorded all the same"

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from connectors.emulators.radicale import RunningServer
-from connectors.errors import Unreachable
+from connectors.errors import Refused, Unreachable
 from ledger import outbox, pauses
 from ledger.db import Database
 from ledger.entries import key_of, next_key
@@ -278,6 +278,17 @@ def test_a_message_that_failed_for_good_is_tried_again(desk: Bench) -> None:
     assert (found.kind, "SendMail failed: Boom" in found.detail) == (Kind.UNSENT, True)
     [row] = desk.practice.rows(OutboxMessage, OutboxMessage.kind == "SendMail")
     assert row.state in ("waiting", "queued")
+    assert desk.examine() == []
+
+
+def test_a_write_that_was_given_up_is_tried_again_and_nobody_is_asked_any_more(desk: Bench) -> None:
+    desk.practice.book(at(10))
+    leased = desk.practice.begin(PushEvent)
+    with desk.practice.database.transaction() as tx:
+        outbox.fail(tx, leased, Refused("403 no"), now=desk.practice.now)
+    assert len(desk.practice.reviews("unwritten_event")) == 1
+    assert [found.kind for found in desk.repair()] == [Kind.UNSENT]
+    assert desk.practice.reviews() == []
     assert desk.examine() == []
 
 
