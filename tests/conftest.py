@@ -18,6 +18,7 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday
 
 install()
 guard_children(os.environ)
+os.environ.pop("PORT", None)  # `PORT=8123 make test` moves no service of a test, each has a port of its own
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -85,8 +85,8 @@ def at_provider(
             "Europe/Berlin",
         )
         service.cli("service", "add", "anna/consultation", "--file", "service.toml")
-        service.start()
         stack.callback(service.stop)
+        service.start()
         token = service.cli("token", "create", "--scope", "admin", "--name", "test").split()[-1]
         made = AtProvider(service, None, None, None, account=account, token=token)  # type: ignore[arg-type]
         link = service.cli("connect", provider, "anna", "--voice", voice).strip()

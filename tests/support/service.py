@@ -222,8 +222,8 @@ def practice(folder: Path, server_kind: str, mode: str, *, proxied: bool = False
         service = Service(folder, mode, database, broker, extra=extra)
         service.cli("migrate")
         set_up(service, server.url, name, password)
+        stack.callback(service.stop)  # also what was started before one of them failed to
         service.start()
-        stack.callback(service.stop)
         made = Practice(service, server, OtherClient(busy, name, password), OtherClient(bookings, name, password))
         stack.callback(made.busy.close)
         stack.callback(made.bookings.close)
