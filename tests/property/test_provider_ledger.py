@@ -350,7 +350,8 @@ class OperatorAndProvider(RuleBasedStateMachine):
         return found[number % len(found)]
 
     def holding(self, key: str) -> list[str]:
-        """Living events that carry a booking's key."""
+        """Living events of a booking: they carry its key. At Google their iCalUID was made of it as well, which stays
+        where a move takes the key away (`move_keeps_private`)."""
         if self.account.provider == "microsoft":
             return list(self.account.control.holding(BOOKING_KEY, key))
         return [
@@ -358,6 +359,7 @@ class OperatorAndProvider(RuleBasedStateMachine):
             for calendar in self.calendars
             for event in self.account.control.events(calendar.href)
             if event.get("extendedProperties", {}).get("private", {}).get("slotledger") == key
+            or event["iCalUID"] == f"{key}@google.com"
         ]
 
     def truth(self) -> list[True_]:
