@@ -36,7 +36,7 @@ from booking.tables import Booking
 from booking.terms import Terms
 from connectors.model import Period
 from ledger import claims, entries, free_time, outbox, reviews, timeline
-from ledger.availability import SlotState, Start
+from ledger.availability import SlotState, Start, TakenSlot
 from ledger.claims import Freed
 from ledger.db import Tx
 from ledger.messages import ExpireHold
@@ -225,13 +225,8 @@ def move_slot(
     waitlist.seats_freed(tx, terms, claims.expired(tx, wanted.operator_id, now=now), now=now, cause=cause)
     slot = tx.execute(sa.select(Slot.__table__).where(Slot.id == claims.leader_of(tx, slot_id))).one()
     rows, mates = live_in(tx, slot.id), claims.mates_of(tx, slot.id)
-    block = Period(period.start - wanted.rules.buffer_before, period.end + wanted.rules.buffer_after)
-    # What the line may take still is the operator's own time.
-    known = (free_time.taken(tx, each, block, now, for_the_line=True) for each in (slot.operator_id, *mates))
-    clear = not any(busy.overlaps(period) for each in known for busy in each.busy)
-    problem = operator_move_fits(now, period, lasted=slot.ends_at - slot.starts_at, all_clear=clear)
-    if problem:
-        raise DoesNotFit(problem)
+    lasted = slot.ends_at - slot.starts_at
+    block, _ = movable(tx, wanted, (slot.operator_id, *mates), period, lasted=lasted, now=now)
     if not claims.move(tx, slot.id, operator_id=slot.operator_id, period=period, block=block):
         raise DoesNotFit("overlap")
     withdrawn = waitlist.withdraw_offers(tx, slot.id, now=now)
@@ -244,6 +239,20 @@ def move_slot(
     )  # fmt: skip
     dropped = [freed for row in rows for freed in changes.drop(tx, row)]
     waitlist.seats_freed(tx, terms, [left, *withdrawn, *dropped], now=now, cause=cause)
+
+
+def movable(
+    tx: Tx, wanted: Offering, people: Sequence[int], period: Period, *, lasted: timedelta, now: datetime
+) -> tuple[Period, list[TakenSlot]]:
+    """The time with its buffers, and the slots around it, of an operator's move that nothing but other slots may be in the
+    way of. people: whose time it takes. lasted: until now. Raises `DoesNotFit`."""
+    block = Period(period.start - wanted.rules.buffer_before, period.end + wanted.rules.buffer_after)
+    # What the line may take still is the operator's own time.
+    known = [free_time.taken(tx, each, block, now, for_the_line=True) for each in people]
+    clear = not any(busy.overlaps(period) for each in known for busy in each.busy)
+    if problem := operator_move_fits(now, period, lasted=lasted, all_clear=clear):
+        raise DoesNotFit(problem)
+    return block, [slot for each in known for slot in each.slots]
 
 
 def answer_proposal(tx: Tx, terms: Terms, booking_id: str, *, accept: bool, now: datetime, cause: str) -> None:

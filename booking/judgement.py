@@ -16,7 +16,7 @@ from booking.terms import Terms
 from connectors.model import Period
 from ledger import claims, entries, reviews
 from ledger.db import Tx
-from ledger.tables import Review, SlotEvent
+from ledger.tables import SlotEvent
 
 
 def give_kept_seat(
@@ -66,9 +66,7 @@ def open_freed_time(tx: Tx, operator_id: int, *, now: datetime, cause: str) -> N
 
 def close_review(tx: Tx, holder: str, *, now: datetime, by: str = "resumed") -> None:
     """The question what to do with a kept seat has been answered. Idempotent."""
-    found = tx.execute(sa.select(Review.id).where(Review.key == f"promotion:{holder}", Review.state == "open")).scalar()
-    if found is not None:
-        reviews.resolve(tx, found, state="approved", by=by, now=now)
+    reviews.settle(tx, f"promotion:{holder}", by=by, now=now)
 
 
 def decide_move(tx: Tx, terms: Terms, review: dict[str, Any], choice: str, *, now: datetime, cause: str) -> None:

@@ -29,12 +29,11 @@ from booking.catalogue import Offering, offering_by_id, offering_of
 from booking.complete import Completion, Origin, complete, tell
 from booking.errors import DoesNotFit, TooLate
 from booking.invitation import About
-from booking.rules import operator_move_fits
 from booking.states import Happening, Status
 from booking.tables import Booking
 from booking.terms import Terms
 from connectors.model import Period
-from ledger import claims, free_time, reviews, timeline
+from ledger import claims, reviews, timeline
 from ledger.backoff import NotYet
 from ledger.db import Tx
 from ledger.messages import (
@@ -121,13 +120,10 @@ def _(message: RemoteMove, tx: Tx, terms: Terms, now: datetime, cause: str) -> N
 
 def _propose(tx: Tx, wanted: Offering, event: Any, row: Any, period: Period, now: datetime, cause: str) -> None:
     # Nobody is asked about a time that they could not have: it is a matter for the operator, as where moves are followed.
-    block = Period(period.start - wanted.rules.buffer_before, period.end + wanted.rules.buffer_after)
-    known = free_time.taken(tx, event.operator_id, block, now, for_the_line=True)
-    others = [slot.block for slot in known.slots if slot.taken and slot.slot_id != event.slot_id]
-    clear = not any(busy.overlaps(period) for busy in known.busy) and not any(block.overlaps(each) for each in others)
     lasted = event.ends_at - event.starts_at
-    if problem := operator_move_fits(now, period, lasted=lasted, all_clear=clear):
-        raise DoesNotFit(problem)
+    block, slots = commands.movable(tx, wanted, [event.operator_id], period, lasted=lasted, now=now)
+    if any(slot.taken and slot.slot_id != event.slot_id and block.overlaps(slot.block) for slot in slots):
+        raise DoesNotFit("overlap")
     if _ask_about_move(tx, event, period, "propose", now):
         # Named by its review: a second one about the same revision is a letter of its own.
         asked = tx.execute(sa.select(Review.id).where(Review.key == _move_key(event, period), Review.state == "open"))

@@ -18,7 +18,7 @@ from ledger.claims import lock_operator
 from ledger.db import Database, Tx
 from ledger.messages import PullCalendar
 from ledger.places import Places
-from ledger.tables import Calendar, Connection, Operator, OutboxMessage, Review, SlotEvent
+from ledger.tables import Calendar, Connection, Operator, OutboxMessage, SlotEvent
 from ledger.vault import Vault
 from sync import hints, roles, tickets
 from sync.errors import Disabled, NotFound, VoiceNotOffered
@@ -171,7 +171,7 @@ class Accounts:
             values |= {"state": "ok", "state_detail": "", "state_since": now}
         tx.execute(sa.update(row).where(row.id == connection_id).values(**values))
         if known.state == "reconnect":
-            _close_review(tx, f"reconnect:{connection_id}", by="connected again", now=now)
+            reviews.settle(tx, f"reconnect:{connection_id}", by="connected again", now=now)
             _wake(tx, connection_id, known.operator_id, now)
 
     def note_failure(self, tx: Tx, connection_id: int, error: ConnectorError, *, now: datetime) -> None:
@@ -375,9 +375,3 @@ def _wake(tx: Tx, connection_id: int, operator_id: int, now: datetime) -> None:
     ).scalars()
     for message_id in waiting.all():
         outbox.retry(tx, message_id, now=now)
-
-
-def _close_review(tx: Tx, key: str, *, by: str, now: datetime) -> None:
-    found = tx.execute(sa.select(Review.id).where(Review.key == key, Review.state == "open")).scalar()
-    if found is not None:
-        reviews.resolve(tx, found, state="approved", by=by, now=now)

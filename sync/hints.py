@@ -20,7 +20,7 @@ from ledger import observe, outbox, reviews
 from ledger.db import Tx
 from ledger.messages import CloseChannel, OpenChannel, PullCalendar
 from ledger.observe import Event
-from ledger.tables import Calendar, Channel, Connection, OutboxMessage, Review
+from ledger.tables import Calendar, Channel, Connection, OutboxMessage
 from ledger.vault import Vault, VaultError
 
 DOORS: Mapping[str, str] = {"google": "/hooks/google", "microsoft": "/hooks/microsoft"}
@@ -204,7 +204,7 @@ def heard(tx: Tx, channel_id: str, call: Call, *, now: datetime) -> None:
     if call.what == "renew":
         values["next_at"] = now
     tx.execute(sa.update(Channel).where(Channel.id == channel_id).values(**values))
-    _settle_review(tx, row.calendar_id, now)
+    reviews.settle(tx, _review_key(row.calendar_id), by="the provider calls again", now=now)
     _ask(tx, row.calendar_id, row.provider, call.what, now)
 
 
@@ -265,14 +265,6 @@ def _lost(tx: Tx, channel_id: str, calendar_id: int, why: str, now: datetime) ->
         connection_id=calendar.connection_id,
         detail={"calendar_id": calendar_id, "calendar": calendar.name, "why": why},
     )
-
-
-def _settle_review(tx: Tx, calendar_id: int, now: datetime) -> None:
-    found = tx.execute(
-        sa.select(Review.id).where(Review.key == _review_key(calendar_id), Review.state == "open")
-    ).scalar()
-    if found is not None:
-        reviews.resolve(tx, found, state="approved", by="the provider calls again", now=now)
 
 
 def _review_key(calendar_id: int) -> str:

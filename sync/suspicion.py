@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 MAX_VERIFIED = 20
 """Objects missing from one listing that are asked for one by one; more at once wait for a human."""
-SETTLES_AFTER: Mapping[str, timedelta] = {"microsoft": timedelta(seconds=60)}
+SHOWS_WITHIN: Mapping[str, timedelta] = {"microsoft": timedelta(seconds=60)}
 """Providers whose reads may lag behind our own writes, and by how much (PROVIDERS B4.8, G3 M-10)."""
 BULK_WINDOW = timedelta(minutes=15)
 BULK_SHARE = 0.2
@@ -55,7 +55,7 @@ def second_look_at(missing_since: datetime, look: int, grace: timedelta) -> date
 
 def may_not_show_yet(provider: str, confirmed_at: datetime | None, now: datetime) -> bool:
     """Did we write it so lately that not finding it says nothing? Where the provider itself names it as removed, it does."""
-    return confirmed_at is not None and now - confirmed_at < SETTLES_AFTER.get(provider, timedelta())
+    return confirmed_at is not None and now - confirmed_at < SHOWS_WITHIN.get(provider, timedelta())
 
 
 def may_cancel(starts_at: datetime, now: datetime) -> bool:

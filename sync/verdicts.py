@@ -32,10 +32,7 @@ def accept_shrink(tx: Tx, calendar_id: int, *, now: datetime, by: str = "") -> N
     ).one_or_none()
     if row is None:
         raise NotFound(f"no calendar {calendar_id}")
-    key = f"calendar_emptied:{calendar_id}"
-    review_id = tx.execute(sa.select(Review.id).where(Review.key == key, Review.state == "open")).scalar()
-    if review_id is not None:
-        reviews.resolve(tx, review_id, state="approved", by=by, now=now)
+    reviews.settle(tx, f"calendar_emptied:{calendar_id}", by=by, now=now)
     ask_for_pull(tx, calendar_id, row.operator_id, now=now)
 
 
