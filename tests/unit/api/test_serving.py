@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,31 +21,33 @@ from ledger.settings import load
 from tests.support.guard.sitecustomize import guard_children
 
 
-@pytest.mark.timeout(120)
-def test_a_service_closes_everything_when_told_to_end(tmp_path: Path) -> None:
-    """The exit code tells: 0 where the blocks around the server were left in order, -15 where the signal cut them off."""
+@contextmanager
+def _served(folder: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A service that answers, on a port of its own; ended in any case."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = _service(tmp_path, "serve", "--port", str(port))
+    process = _service(folder, "serve", "--port", str(port))
     try:
         _wait_for(port, process)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, (tmp_path / "log").read_text()
+        yield port, process
     finally:
         process.kill()
         process.wait()
 
 
 @pytest.mark.timeout(120)
+def test_a_service_closes_everything_when_told_to_end(tmp_path: Path) -> None:
+    """The exit code tells: 0 where the blocks around the server were left in order, -15 where the signal cut them off."""
+    with _served(tmp_path) as (_, process):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, (tmp_path / "log").read_text()
+
+
+@pytest.mark.timeout(120)
 def test_an_idle_connection_outlives_those_of_a_proxy(tmp_path: Path) -> None:
     """As of a proxy that sends the next visitor through it some seconds later."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = _service(tmp_path, "serve", "--port", str(port))
-    try:
-        _wait_for(port, process)
+    with _served(tmp_path) as (port, process):
         kept = http.client.HTTPConnection("127.0.0.1", port)
         kept.connect()
         end = kept.sock
@@ -55,9 +59,6 @@ def test_an_idle_connection_outlives_those_of_a_proxy(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, "it doesn't wait for who keeps a connection"
         kept.close()
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.timeout(120)
